@@ -1,0 +1,112 @@
+"""The database: one schema on SQLite (embedded) and PostgreSQL (scaled out), through SQLAlchemy Core.
+
+A room declares its tables on `metadata`; `Database` opens, creates and checks them. Reads may run side by
+side; writes are one transaction each, and on SQLite take turns.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from kahu.errors import KahuError, StorageFull
+
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+# Text compares by code point on both databases (DESIGN.md, Settled 9).
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+# Keys that the database hands out: 64 bits, and on SQLite the rowid.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+_schema = sa.Table("kahu_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+
+class Database:
+    """The catalogue's and the ledger's database.
+
+    `read()` gives a connection for queries; `write()` gives one inside a transaction that is committed,
+    and on disk, when the block ends well and rolled back when it does not.
+    """
+
+    def __init__(self, url: str, *, readers: int = 8) -> None:
+        self.url = sa.engine.make_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self._turn = threading.RLock()
+        if self.sqlite:
+            if self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(
+                self.url,
+                pool_size=readers,
+                max_overflow=readers,
+                poolclass=sa.pool.QueuePool,
+                connect_args={"check_same_thread": False, "timeout": 30},
+            )
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self.engine = sa.create_engine(self.url, pool_size=readers, max_overflow=readers)
+
+    def create(self) -> None:
+        """Creates what is missing. A newer schema than ours is an error, never a guess."""
+        with self.write() as db:
+            metadata.create_all(db)
+            version = db.execute(sa.select(_schema.c.version)).scalar()
+            if version is None:
+                db.execute(_schema.insert().values(version=SCHEMA_VERSION))
+            elif version > SCHEMA_VERSION:
+                raise KahuError(
+                    f"the catalogue has schema {version}, this Kahu knows {SCHEMA_VERSION}",
+                    "install the newer Kahu that wrote it, or choose another --home",
+                )
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection for queries; what it sees does not change while it is held."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction. On SQLite writers wait for each other here, not in the database."""
+        try:
+            if not self.sqlite:
+                with self.engine.begin() as connection:
+                    yield connection
+                return
+            with self._turn, self.engine.connect() as connection:
+                connection = connection.execution_options(kahu_write=True)
+                with connection.begin():
+                    yield connection
+        except sa.exc.OperationalError as error:
+            if "full" in str(error.orig):
+                raise StorageFull("the disk of the catalogue is full", "free some space") from error
+            raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=30000",
+        "temp_store=MEMORY",
+        "cache_size=-16000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writing = connection.get_execution_options().get("kahu_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,115 @@
+"""Keywords, tags, VRs, and which attributes the catalogue indexes at which level of the hierarchy.
+
+Attributes are named by their keyword (PS3.6) everywhere but in DICOM JSON, where the standard wants tags.
+"""
+
+from typing import Literal
+
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+
+Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
+
+# What the catalogue reads from every object. Order is the order of columns in tables that people see.
+PATIENT = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+)
+STUDY = (
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDescription",
+    "ReferringPhysicianName",
+    "InstitutionName",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "TimezoneOffsetFromUTC",
+)
+SERIES = (
+    "SeriesInstanceUID",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "SeriesDate",
+    "SeriesTime",
+    "BodyPartExamined",
+    "Laterality",
+    "ProtocolName",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "StationName",
+    "MagneticFieldStrength",
+    "ScanningSequence",
+    "SequenceVariant",
+    "RepetitionTime",
+    "EchoTime",
+    "InversionTime",
+    "FlipAngle",
+    "ContrastBolusAgent",
+    "ConvolutionKernel",
+    "KVP",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "PixelSpacing",
+    "FrameOfReferenceUID",
+    "PatientPosition",
+    "PerformedProcedureStepStartDate",
+    "PerformedProcedureStepStartTime",
+)
+IMAGE = (
+    "SOPInstanceUID",
+    "SOPClassUID",
+    "InstanceNumber",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "ImageType",
+    "AcquisitionNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceLocation",
+    "WindowCenter",
+    "WindowWidth",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "ContentDate",
+    "ContentTime",
+    "ContentLabel",
+    "AcquisitionDateTime",
+)
+
+LEVELS: dict[Level, tuple[str, ...]] = {
+    "PATIENT": PATIENT,
+    "STUDY": STUDY,
+    "SERIES": SERIES,
+    "IMAGE": IMAGE,
+}
+INDEX: tuple[str, ...] = PATIENT + STUDY + SERIES + IMAGE
+LEVEL_OF: dict[str, Level] = {keyword: level for level, keywords in LEVELS.items() for keyword in keywords}
+
+
+def tag_of(keyword: str) -> int | None:
+    """The tag of a keyword, as one number (``0x00100020``); None: no such keyword in PS3.6."""
+    return tag_for_keyword(keyword)
+
+
+def keyword_of(tag: int) -> str | None:
+    """The keyword of a tag; None: private, or not in PS3.6."""
+    return keyword_for_tag(tag) or None
+
+
+def vr_of(keyword: str) -> str:
+    """The VR of a keyword of PS3.6, the first where the standard allows several. KeyError: no such keyword."""
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return dictionary_VR(tag)[:2]

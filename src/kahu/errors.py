@@ -1,0 +1,88 @@
+"""Every error that Kahu raises on purpose, on one page.
+
+An error says what was wrong in `str(error)` and what to do about it in `error.hint`. The doors translate
+an error to a status once, by `error.status` (HTTP, PS3.18 §8.5); the command line prints both lines and
+exits with 1. Messages never hold patients' data: they name files, UIDs and attributes, not values.
+"""
+
+
+class KahuError(Exception):
+    """Something went wrong that a person can understand and mend."""
+
+    status = 500
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class BadRequest(KahuError):
+    """What was asked for is not well formed."""
+
+    status = 400
+
+
+class Unauthorized(KahuError):
+    """Nobody has said who they are, or the token is not known, revoked or expired."""
+
+    status = 401
+
+
+class Forbidden(KahuError):
+    """We know who asks, and they may not."""
+
+    status = 403
+
+
+class NotFound(KahuError):
+    """There is no such thing, or it may not be seen by the one who asks: the two look alike."""
+
+    status = 404
+
+
+class NotAcceptable(KahuError):
+    """It exists, but in none of the forms that were asked for."""
+
+    status = 406
+
+
+class Conflict(KahuError):
+    """It contradicts what is there already."""
+
+    status = 409
+
+
+class Unsupported(KahuError):
+    """The content is of a type that is not taken here."""
+
+    status = 415
+
+
+class Unavailable(KahuError):
+    """It is known, but cannot be had now: a store that is gone, a server that is busy."""
+
+    status = 503
+
+
+class StorageFull(KahuError):
+    """There is no room left where bytes should be written."""
+
+    status = 507
+
+
+class NotDicom(KahuError):
+    """These bytes are not DICOM. Not a fault: folders hold other files, too."""
+
+    status = 400
+
+
+class BrokenDicom(NotDicom):
+    """These bytes claim to be DICOM (PS3.10) but cannot be read."""
+
+
+class BytesChanged(Unavailable):
+    """The bytes in a store are not those that were indexed; a rescan is needed (never wrong pixels)."""
+
+
+class BytesMissing(Unavailable):
+    """The bytes, or the whole store, are not where they were."""

@@ -1,0 +1,96 @@
+"""Where objects live. A store is read in place; one that Kahu owns can be written, too.
+
+The contract, and its awkward moments:
+
+* `scan` may be interrupted at any point and started again; it never writes to a borrowed store. A root that
+  is gone, cannot be listed, or is suddenly empty raises `BytesMissing` *before* anything is said to have vanished.
+* `read` gives exactly the bytes that were indexed: it checks `stamp` on every call, and raises `BytesChanged`
+  when the object was replaced, `BytesMissing` when it, or the store, is gone. Never wrong bytes, never fewer.
+* `write` is all or nothing: when it returns, the bytes are synced under a fresh key; when it raises or the
+  process dies, at most an unseen file is left, which `sweep` removes.
+* Keys are opaque to everyone else. Calls are plain, blocking, and safe from many threads.
+
+`kahu.testing.StoreTests` says all this as tests; every store passes them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from kahu.dicom.header import Header
+
+__all__ = ["Entry", "Found", "OwnedStore", "Refused", "Scanned", "Store", "Unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a store, as listed."""
+
+    key: str
+    size: int
+    """bytes"""
+    stamp: str
+    """changes when the bytes do: time of modification in ns, or an ETag"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object, with its header read."""
+
+    entry: Entry
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that is no DICOM object, or cannot be read; `reason` is a sentence for people."""
+
+    entry: Entry
+    reason: str
+    dicom: bool
+    """whether it claims to be DICOM: broken ones are worth a person's look, a README is not"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A file whose size and stamp are as they were at the last scan: not opened."""
+
+    key: str
+
+
+Scanned = Found | Refused | Unchanged
+
+
+class Store(Protocol):
+    """A place where DICOM objects live."""
+
+    def scan(self, known: Callable[[str], tuple[int, str] | None]) -> Iterator[Scanned]:
+        """Yields every file once. `known(key)` gives (size, stamp) of the last scan, or None."""
+
+    def read(self, entry: Entry, offset: int, length: int) -> bytes:
+        """The bytes [offset, offset + length) of an object. BytesChanged, BytesMissing."""
+
+    def stream(self, entry: Entry, chunk: int = 1 << 20) -> Iterator[bytes]:
+        """The whole object in pieces. BytesChanged, BytesMissing (before the first piece)."""
+
+    def check(self) -> None:
+        """Raises BytesMissing, with what to do, when the store cannot be reached."""
+
+
+class OwnedStore(Store, Protocol):
+    """A store that Kahu owns: nobody else writes there."""
+
+    def write(self, chunks: Iterable[bytes]) -> Entry:
+        """Puts bytes under a fresh key, synced. StorageFull."""
+
+    def spool(self) -> BinaryIO:
+        """A temporary file in the same place, for bytes that are still arriving; gone when closed."""
+
+    def keep(self, spooled: BinaryIO) -> Entry:
+        """Puts what was spooled under a fresh key, synced, without copying it."""
+
+    def delete(self, key: str) -> None:
+        """Removes an object; not an error if it is gone already."""
+
+    def sweep(self, known: Callable[[str], bool]) -> int:
+        """Removes what no row knows; returns how many. Only while nothing is being written."""
