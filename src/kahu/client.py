@@ -1,0 +1,219 @@
+"""The Python client, for notebooks and scripts: `from kahu import Client`.
+
+It speaks HTTP only, so it works from any computer that can reach a Kahu server. Series are named by their
+Series Instance UID everywhere.
+"""
+
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx2 as httpx
+
+from kahu import errors
+from kahu.errors import KahuError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydicom import Dataset
+
+    from kahu.dicom.segmentation import Segmentation
+    from kahu.dicom.volume import Volume
+
+DEFAULT_URL = "http://127.0.0.1:8010"
+PAGE = 1000
+
+
+class RunFailed(KahuError):
+    """A run ended without a result for every case."""
+
+
+class Client:
+    """One Kahu server.
+
+    Args:
+        url: where it is; default `$KAHU_URL`, else this computer.
+        token: made by ``kahu token add``; default `$KAHU_TOKEN`. Not needed on the computer that Kahu runs on.
+        timeout: seconds that a single answer may take.
+    """
+
+    def __init__(self, url: str = "", token: str = "", *, timeout: float = 60) -> None:
+        self.url = (url or os.environ.get("KAHU_URL") or DEFAULT_URL).rstrip("/")
+        token = token or os.environ.get("KAHU_TOKEN", "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON answer of `GET path`. KahuError of the fitting kind when it is refused."""
+        return self._send("GET", path, params={k: v for k, v in params.items() if v != ""}).json()
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON answer of a request that changes something."""
+        return self._send(method, path, json=body).json()
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def series(self, q: str = "", **filters: Any) -> "pd.DataFrame":
+        """Series as a data frame, one row each, indexed by Series Instance UID.
+
+        Args:
+            q: words that must all appear somewhere in what is known of a series.
+            filters: modality, body_part, store, tag, verdict, study, patient, sort; `limit` (default: all).
+        """
+        import pandas as pd
+
+        limit = int(filters.pop("limit", 0))
+        rows: list[dict[str, Any]] = []
+        while True:
+            wanted = min(PAGE, limit - len(rows)) if limit else PAGE
+            page = self.get("/api/series", q=q, limit=wanted, offset=len(rows), **filters)
+            rows += page["series"]
+            if len(page["series"]) < wanted or len(rows) in (limit, page["total"]):
+                break
+        columns = list(rows[0]) if rows else ["uid", "study_uid", "patient_id", "modality", "description"]
+        return pd.DataFrame(rows, columns=columns).set_index("uid")
+
+    def dicom(self, series_uid: str) -> "list[Dataset]":
+        """All objects of a series, with their pixels, by WADO-RS (PS3.18 §10.4)."""
+        from pydicom import dcmread
+
+        study = self.get(f"/api/series/{quote(series_uid)}")["study_uid"]
+        return [dcmread(io.BytesIO(part)) for part in self.objects(study, series_uid)]
+
+    def objects(self, study_uid: str, series_uid: str) -> Iterator[bytes]:
+        """The objects of a series as files (PS3.10), one after the other as they arrive."""
+        from kahu.dicom.multipart import read_parts
+
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        path = f"/dicomweb/studies/{study_uid}/series/{series_uid}"
+        with self._http.stream("GET", path, headers={"Accept": accept}) as answer:
+            _check(answer)
+            for part in read_parts(answer.iter_bytes(), answer.headers["content-type"]):
+                yield part.body
+
+    def volume(self, series_uid: str) -> "Volume":
+        """The series as an array `(slices, rows, columns)` in stored values after rescale (CT: Hounsfield units),
+        with its geometry in patient space (mm, LPS). KahuError says why a series is no volume."""
+        from kahu.dicom.volume import from_datasets
+
+        return from_datasets(self.dicom(series_uid))
+
+    def segmentation(self, series_uid: str) -> "Segmentation":
+        """A DICOM SEG as one array for each segment, with its labels and codes."""
+        from kahu.dicom.segmentation import read
+
+        (dataset,) = self.dicom(series_uid)
+        return read(dataset)
+
+    # -- running tools ------------------------------------------------------------------------------------------
+
+    def tools(self) -> "pd.DataFrame":
+        """The tools that can be run, indexed by name."""
+        import pandas as pd
+
+        rows = self.get("/api/tools")
+        return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["name"]).set_index("name")
+
+    def run(self, tool: str, series: str | Sequence[str], **parameters: Any) -> "Run":
+        """Starts a tool on series, one case each. Asking for the same again gives the same run."""
+        uids = [series] if isinstance(series, str) else list(series)
+        body = {"tool": tool, "series": uids, "parameters": parameters}
+        return Run(self, self.send("POST", "/api/runs", body)["id"])
+
+    def runs(self) -> "pd.DataFrame":
+        """All runs, newest first, indexed by id."""
+        import pandas as pd
+
+        rows = self.get("/api/runs")
+        return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["id"]).set_index("id")
+
+    # -- curating, sending --------------------------------------------------------------------------------------
+
+    def tag(self, series_uid: str, label: str) -> None:
+        """Puts a tag on a series."""
+        self.send("PUT", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
+
+    def untag(self, series_uid: str, label: str) -> None:
+        """Takes a tag off a series."""
+        self.send("DELETE", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
+
+    def store(self, data: bytes) -> None:
+        """Sends one DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5); when this returns, Kahu has it for good."""
+        self._send("POST", "/dicomweb/studies", content=data, headers={"Content-Type": "application/dicom"})
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **kwargs)
+        except httpx.ConnectError as error:
+            raise Unavailable(f"no Kahu answers at {self.url}", "start one with: kahu up") from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"Kahu at {self.url} did not answer in time", "try again") from error
+        _check(answer)
+        return answer
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was started: one tool on some cases."""
+
+    client: Client
+    id: str
+
+    def state(self) -> Mapping[str, Any]:
+        """What is known of it now, with its tasks."""
+        answer: Mapping[str, Any] = self.client.get(f"/api/runs/{self.id}")
+        return answer
+
+    def wait(self, seconds: float = 3600) -> "Run":
+        """Returns when every case is done. RunFailed tells why one failed; Unavailable: not within `seconds`."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            state = self.state()
+            if state["state"] == "done":
+                return self
+            if state["state"] in ("failed", "cancelled"):
+                failed = [task for task in state["tasks"] if task["state"] in ("failed", "cancelled")]
+                first = failed[0] if failed else {"message": "cancelled", "hint": ""}
+                raise RunFailed(f"{len(failed)} of {len(state['tasks'])} cases: {first['message']}", first["hint"])
+            time.sleep(0.3)
+        raise Unavailable(f"the run is not done after {seconds:g} s", "wait again, or look at the run's page")
+
+    def results(self) -> list[str]:
+        """Series Instance UIDs of what it made."""
+        return [uid for task in self.state()["tasks"] if task["result"] for uid in task["result"]["series"]]
+
+
+_KINDS = {
+    kind.status: kind
+    for kind in (errors.BadRequest, errors.Unauthorized, errors.Forbidden, NotFound, errors.NotAcceptable)
+    + (errors.Conflict, errors.Unsupported, Unavailable, errors.StorageFull)
+}
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    answer.read()
+    try:
+        said = answer.json()
+        message, hint = said["error"], said.get("hint", "")
+    except (ValueError, KeyError, TypeError):
+        message, hint = f"the server answered {answer.status_code}", "is there a Kahu at this address?"
+    raise _KINDS.get(answer.status_code, KahuError)(message, hint)

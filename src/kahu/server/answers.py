@@ -1,0 +1,43 @@
+"""How answers are written: JSON by msgspec, errors in one shape for every door."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from kahu.errors import KahuError, Unauthorized
+
+_encoder = msgspec.json.Encoder()
+
+
+class Json(Response):
+    """A JSON answer, from anything that msgspec writes."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return _encoder.encode(content)
+
+
+def refusal(error: KahuError) -> Response:
+    """An error as every door says it: `{"error": what was wrong, "hint": what to do}` with its status."""
+    answer = Json({"error": str(error), "hint": error.hint}, status_code=error.status)
+    if isinstance(error, Unauthorized):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="kahu", Basic realm="kahu"'
+    if error.status == 503:
+        answer.headers["Retry-After"] = "2"
+    return answer
+
+
+async def on_error(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for `KahuError`."""
+    assert isinstance(error, KahuError)
+    return refusal(error)
+
+
+async def on_http_error(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own refusals: no such path, no such method."""
+    status = getattr(error, "status_code", 500)
+    words = {404: "there is no such address", 405: "this address does not take that method"}
+    return Json({"error": words.get(status, str(error)), "hint": "see /api/openapi.json"}, status_code=status)

@@ -1,0 +1,226 @@
+"""An endpoint: a plain function with typed query, body and answer. From these the route and OpenAPI are made.
+
+The function runs in the database's pool (`kahu.server.pools`); what it raises as `KahuError` becomes its status.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kahu import __version__
+from kahu.access import Grant
+from kahu.catalog.scope import Scope
+from kahu.errors import BadRequest, Forbidden
+from kahu.server.answers import Json
+from kahu.server.scopes import scope_of
+from kahu.server.services import Services
+
+LARGEST_BODY = 8 << 20
+"""bytes of a JSON body; DICOM goes through /dicomweb"""
+
+
+class Nothing(msgspec.Struct):
+    """No parameters, or no body."""
+
+
+Query = TypeVar("Query", bound=msgspec.Struct)
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Ask(Generic[Query, Body]):
+    """One request, read and checked."""
+
+    services: Services
+    grant: Grant
+    scope: Scope
+    path: dict[str, str]
+    query: Query
+    body: Body
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One method of one address."""
+
+    method: str
+    path: str
+    needs: str
+    """what the asker must be granted: read, write, run, admin; empty: nothing"""
+    function: Callable[[Any], Any]
+    query: type[msgspec.Struct]
+    body: type[msgspec.Struct]
+    answer: Any
+    """a type that msgspec writes, or bytes with `media`"""
+    media: str
+
+
+class Endpoints:
+    """The endpoints of one subject, collected by decorator."""
+
+    def __init__(self) -> None:
+        self.all: list[Endpoint] = []
+
+    def __call__(
+        self, method: str, path: str, *, needs: str = "read", media: str = "application/json"
+    ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+        """Declares `function(ask: Ask[Query, Body]) -> Answer` as an endpoint; its types are its contract."""
+
+        def declare(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            signature = inspect.signature(function, eval_str=True)
+            (parameter,) = signature.parameters.values()
+            query, body = parameter.annotation.__args__
+            self.all.append(
+                Endpoint(method, path, needs, function, query, body, signature.return_annotation, media)
+            )
+            return function
+
+        return declare
+
+
+def routes(services: Services, endpoints: Sequence[Endpoint]) -> list[Route]:
+    """One Starlette route for each endpoint."""
+    return [Route(e.path, _handler(services, e), methods=[e.method]) for e in endpoints]
+
+
+def _handler(services: Services, endpoint: Endpoint) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        grant: Grant = request.state.grant
+        require(grant, endpoint.needs)
+        ask = Ask(
+            services,
+            grant,
+            scope_of(grant),
+            dict(request.path_params),
+            _read_query(request, endpoint.query),
+            await _read_body(request, endpoint.body),
+        )
+        answer = await services.pools.database(endpoint.function, ask)
+        if isinstance(answer, Response):
+            return answer
+        return Json(answer)
+
+    return handle
+
+
+def require(grant: Grant, right: str) -> None:
+    """Forbidden unless the asker holds the right. What a run's token may do is never more than its case."""
+    if right and right not in grant.may:
+        raise Forbidden(f"this needs the right to {right}", "ask for a token that grants it")
+
+
+def _read_query(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    given = dict(request.query_params)
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise BadRequest(
+            f"unknown parameter {', '.join(unknown)}",
+            f"known here: {', '.join(sorted(known)) or 'none'}",
+        )
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"a parameter cannot be read: {error}") from error
+
+
+async def _read_body(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    if kind is Nothing:
+        return Nothing()
+    pieces = bytearray()
+    async for piece in request.stream():
+        pieces += piece
+        if len(pieces) > LARGEST_BODY:
+            raise BadRequest("the body is too large", f"at most {LARGEST_BODY >> 20} MB of JSON")
+    try:
+        return msgspec.json.decode(bytes(pieces), type=kind)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise BadRequest(f"the body is not what is expected here: {error}") from error
+
+
+def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the endpoints, from their types and docstrings."""
+    kinds = {e.body for e in endpoints if e.body is not Nothing}
+    kinds |= {e.answer for e in endpoints if not _is_response(e.answer)}
+    kinds |= {Refusal}
+    ordered = sorted(kinds, key=repr)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for e in endpoints:
+        paths.setdefault(re.sub(r":\w+}", "}", e.path), {})[e.method.lower()] = _operation(e, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Kahu",
+            "version": __version__,
+            "description": "Everything that the pages of Kahu do. DICOM itself goes through /dicomweb (PS3.18).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+class Refusal(msgspec.Struct):
+    """Why a request was not answered."""
+
+    error: str
+    hint: str
+
+
+def _operation(e: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    words = inspect.getdoc(e.function) or ""
+    summary, _, more = words.partition("\n")
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)", e.path)
+    ]
+    (schema,), components = msgspec.json.schema_components([e.query], ref_template="{name}")
+    properties = components.get(schema["$ref"], {}).get("properties", {})
+    for name, described in properties.items():
+        parameters.append({"name": name, "in": "query", "required": False, "schema": described})
+    content = {} if _is_response(e.answer) else {"schema": schema_of[e.answer]}
+    refused = {"application/json": {"schema": schema_of[Refusal]}}
+    operation: dict[str, Any] = {
+        "operationId": e.function.__name__,
+        "summary": summary,
+        "description": more.strip(),
+        "tags": [e.function.__module__.rpartition(".")[2]],
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "done", "content": {e.media: content}},
+            **{
+                status: {"description": described, "content": refused}
+                for status, described in {
+                    "400": "not well formed",
+                    "401": "no token, or one that is not known",
+                    "403": "not allowed",
+                    "404": "no such thing",
+                    "409": "contradicts what is there",
+                    "503": "cannot be had now",
+                }.items()
+            },
+        },
+    }
+    if e.body is not Nothing:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[e.body]}},
+        }
+    return operation
+
+
+def _is_response(answer: Any) -> bool:
+    return inspect.isclass(answer) and issubclass(answer, Response)

@@ -1,0 +1,42 @@
+"""The server put together: every door behind one guard."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kahu import __version__
+from kahu.errors import KahuError
+from kahu.server import api, dicomweb, pages
+from kahu.server.answers import Json, on_error, on_http_error
+from kahu.server.guard import Guard
+from kahu.server.services import Services
+
+
+def create(services: Services) -> Starlette:
+    """The ASGI application."""
+
+    async def healthz(_request: Request) -> Response:
+        """Says that the process answers and its database can be read."""
+        await services.pools.database(services.ping)
+        return Json({"status": "ok", "version": __version__})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            *dicomweb.routes(services),
+            *api.routes(services),
+            *pages.routes(),
+        ],
+        middleware=[
+            Middleware(
+                Guard,
+                settings=services.settings,
+                check=services.tokens.check,
+                audit=services.audit.record,
+            )
+        ],
+        exception_handlers={KahuError: on_error, HTTPException: on_http_error},
+    )
