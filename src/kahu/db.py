@@ -5,8 +5,8 @@ side; writes are one transaction each, and on SQLite take turns.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ metadata = sa.MetaData()
 
 # Text compares by code point on both databases (DESIGN.md, Settled 9).
 Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+_COMMITTED = "kahu_committed"  # in Connection.info: what to call once the transaction is committed
 
 # Keys that the database hands out: 64 bits, and on SQLite the rowid.
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -76,22 +78,28 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction. On SQLite writers wait for each other here, not in the database."""
+        committed: list[Callable[[], None]] = []
         try:
-            if not self.sqlite:
-                with self.engine.begin() as connection:
-                    yield connection
-                return
-            with self._turn, self.engine.connect() as connection:
+            with self._turn if self.sqlite else nullcontext(), self.engine.connect() as connection:
                 connection = connection.execution_options(kahu_write=True)
+                connection.info[_COMMITTED] = committed
                 with connection.begin():
                     yield connection
         except sa.exc.OperationalError as error:
             if "full" in str(error.orig):
                 raise StorageFull("the disk of the catalogue is full", "free some space") from error
             raise
+        for call in committed:
+            call()
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def after_commit(db: sa.Connection, call: Callable[[], None]) -> None:
+    """Calls when the transaction that `db` is in, one of `Database.write`, is committed; never if it is
+    not."""
+    db.info[_COMMITTED].append(call)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
