@@ -198,8 +198,20 @@ def test_a_parameter_is_given_once(name: str) -> None:
 
 
 NAMES = st.sampled_from(
-    "limit offset fuzzymatching includefield PatientName StudyDate StudyTime AcquisitionDateTime "
-    "StudyInstanceUID SeriesNumber SliceThickness 00081115.0020000E".split()
+    [
+        "limit",
+        "offset",
+        "fuzzymatching",
+        "includefield",
+        "PatientName",
+        "StudyDate",
+        "StudyTime",
+        "AcquisitionDateTime",
+        "StudyInstanceUID",
+        "SeriesNumber",
+        "SliceThickness",
+        "00081115.0020000E",
+    ]
 )
 
 
