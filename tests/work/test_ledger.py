@@ -252,7 +252,7 @@ def test_many_threads_share_the_work_and_do_everything_once(database: Database) 
 ACTS = ("lease", "finish", "fail", "retry", "beat", "give back", "cancel", "crash", "wait", "add", "again")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 3)), max_size=40))
 def test_whatever_happens_no_task_is_lost_and_none_ends_twice(acts: list[tuple[str, int]]) -> None:
     """Workers, people and crashes in any order: no task is finished twice, and in the end all are done."""
