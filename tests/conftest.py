@@ -51,38 +51,40 @@ def free_port() -> int:
         return port
 
 
-def environment(home: Path) -> dict[str, str]:
-    """The environment of a person whose home is `home`, with our `kahu` on the path."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KAHU_")}
-    return kept | {"HOME": str(home), "PATH": f"{KAHU.parent}{os.pathsep}{os.environ['PATH']}"}
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a person who has our `kahu` on the path; the test runs as that person."""
+    for name in [name for name in os.environ if name.startswith("KAHU_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(KAHU.parent), prepend=os.pathsep)
+    return tmp_path
 
 
 @pytest.fixture
-def kahu(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `kahu` with arguments and returns what came out; its default home is in the test's folder."""
+def kahu(person: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `kahu` with arguments, and returns how it ended and what it printed."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [str(KAHU), *map(str, arguments)]
-        return subprocess.run(
-            command, env=environment(tmp_path), capture_output=True, text=True, timeout=110, check=False
-        )
+        return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 
     return run
 
 
 @pytest.fixture
-def kahu_up(tmp_path: Path) -> Iterator[Up]:
+def kahu_up(person: Path) -> Iterator[Up]:
     """Starts `kahu up` on a free port; every server is stopped at the test's end."""
     started: list[Server] = []
 
     def up(*paths: object, home: Path | None = None, options: tuple[str, ...] = ()) -> Server:
-        home = home or tmp_path / ".kahu"
+        home = home or person / ".kahu"
         port = free_port()
-        output = tmp_path / f"up-{len(started)}.txt"
+        output = person / f"up-{len(started)}.txt"
         command = [str(KAHU), "up", *map(str, paths), "--no-browser"]
         command += ["--port", str(port), "--home", str(home), *options]
         with output.open("wb") as sink:
-            process = subprocess.Popen(command, env=environment(tmp_path), stdout=sink, stderr=sink)
+            process = subprocess.Popen(command, stdout=sink, stderr=sink)
         server = Server(f"http://127.0.0.1:{port}", home, process, output)
         started.append(server)
         wait_until_up(server)

