@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,8 +17,8 @@ import pytest
 from kahu.testing import samples
 
 KAHU = Path(sys.executable).with_name("kahu")
-START = 60
-"""seconds until a server must answer, on a machine that is busy"""
+WAIT = 60
+"""seconds until a server must have done something, on a machine that is busy"""
 
 
 @dataclass
@@ -33,6 +34,16 @@ class Server:
     def http(self) -> httpx2.Client:
         """A client for this server."""
         return httpx2.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def series(self, wanted: int) -> list[dict[str, Any]]:
+        """The series that it knows, as soon as there are that many."""
+        deadline = time.monotonic() + WAIT
+        with self.http() as http:
+            while (answer := http.get("/api/series").json())["total"] != wanted:
+                assert time.monotonic() < deadline, f"{answer['total']} series instead of {wanted}"
+                time.sleep(0.05)
+        series: list[dict[str, Any]] = answer["series"]
+        return series
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ends it, and returns its exit status."""
@@ -77,11 +88,13 @@ def kahu_up(person: Path) -> Iterator[Up]:
     """Starts `kahu up` on a free port; every server is stopped at the test's end."""
     started: list[Server] = []
 
-    def up(*paths: object, home: Path | None = None, options: tuple[str, ...] = ()) -> Server:
+    def up(
+        *paths: object, home: Path | None = None, options: tuple[str, ...] = (), program: Path = KAHU
+    ) -> Server:
         home = home or person / ".kahu"
         port = free_port()
         output = person / f"up-{len(started)}.txt"
-        command = [str(KAHU), "up", *map(str, paths), "--no-browser"]
+        command = [str(program), "up", *map(str, paths), "--no-browser"]
         command += ["--port", str(port), "--home", str(home), *options]
         with output.open("wb") as sink:
             process = subprocess.Popen(command, stdout=sink, stderr=sink)
@@ -97,7 +110,7 @@ def kahu_up(person: Path) -> Iterator[Up]:
 
 
 def wait_until_up(server: Server) -> None:
-    deadline = time.monotonic() + START
+    deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             break
