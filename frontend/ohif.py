@@ -72,6 +72,12 @@ def edits(base: str) -> tuple[Edit, ...]:
             'pluginImports_extensions.push("@ohif/extension-ultrasound-pleura-bline");',
             "",
         ),
+        # A Window Width of 0 says nothing (PS3.3 C.11.2.1.2); OHIF would paint the image black.
+        Edit(
+            "app.bundle.*.js",
+            "if (WindowCenter == null || WindowWidth == null) {",
+            "if (WindowCenter == null || !(parseFloat(WindowWidth) > 0)) {",
+        ),
         Edit("app.bundle.css", "url(/", f"url({base}", times=5),
     )
 

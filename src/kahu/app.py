@@ -7,25 +7,29 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 
+from kahu.access import OWNER
 from kahu.access.audit import Audit
 from kahu.access.tokens import Tokens
 from kahu.catalog import arrive, index
-from kahu.catalog.places import Place, Places
+from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.errors import KahuError
 from kahu.executors import Executor
 from kahu.home import HomeLock
 from kahu.runs.case import CaseHandler
 from kahu.runs.runs import Runs
+from kahu.server.api import work
+from kahu.server.api.stores import begin_scan
 from kahu.server.app import create
 from kahu.server.pools import Pools
 from kahu.server.services import Services
 from kahu.settings import Settings
-from kahu.stores import Store
 from kahu.tools.shelf import Shelf
 from kahu.work import Ledger, Report, Task, Worker
 
@@ -37,6 +41,9 @@ GRACE = 3
 
 class Kahu:
     """One Kahu at work in one home: catalogue, ledger, worker, and the services that the doors use."""
+
+    end: Callable[[], None]
+    """asks the server to stop"""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -108,6 +115,29 @@ class Kahu:
         return counts._asdict() if hasattr(counts, "_asdict") else vars(counts)
 
 
+def task_now(kahu: Kahu, task_id: str) -> dict[str, Any]:
+    """A task as the API tells it."""
+    told: dict[str, Any] = msgspec.to_builtins(work.told(kahu.ledger.get(task_id)))
+    return told
+
+
+def add_folder(kahu: Kahu, folder: Path) -> str:
+    """Serves a folder in place and begins to look through it; the id of the task that does."""
+    return begin_scan(kahu.services, kahu.places.add("folder", str(folder))).id
+
+
+@contextmanager
+def own_token(settings: Settings) -> Iterator[str]:
+    """A token for this process, made in the database that it can read anyway, and worthless afterwards."""
+    database = Database(settings.database_url)
+    tokens = Tokens(database)
+    try:
+        with tokens.borrowed("command line", OWNER, seconds=86400) as secret:
+            yield secret
+    finally:
+        database.close()
+
+
 def choose_executor(settings: Settings) -> Executor:
     """The executor of this installation, found by its entry point and loaded now."""
     (found,) = entry_points(group="kahu.executors", name="process")
@@ -163,8 +193,10 @@ def serve(settings: Settings, ready: Callable[[Kahu, str], None]) -> None:
     except BaseException:
         listening.close()
         raise
+    server = _server(kahu, listening, ready)
+    kahu.end = server.end
     try:
-        _server(kahu, listening, ready).run(sockets=[listening])
+        server.run(sockets=[listening])
     finally:
         kahu.close()
 
@@ -187,7 +219,7 @@ def private(settings: Settings) -> Iterator[str]:
         opened.wait(30)
         yield address(listening)
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(GRACE + 2)
         kahu.close()
 
@@ -202,10 +234,16 @@ def address(listening: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server, which tells when its doors are open and ends streams that would never end."""
 
-    def __init__(self, config: uvicorn.Config, opened: Callable[[], None], closing: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, opened: Callable[[], None], closing: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._opened = opened
         self._closing = closing
+
+    def end(self) -> None:
+        """Asks it to stop, from any thread."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

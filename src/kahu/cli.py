@@ -77,13 +77,13 @@ def up(
     folders = [existing(path) for path in paths]
 
     def ready(kahu: app.Kahu, url: str) -> None:
-        tasks = [app.add_folder(kahu.services, folder) for folder in folders]
+        tasks = [app.add_folder(kahu, folder) for folder in folders]
         out.print(f"[bold]Kahu {__version__}[/bold]  [link={url}]{url}[/link]")
         out.print(f"  home {escape(str(settings.home))}, ends with Ctrl-C")
         if not no_browser:
             webbrowser.open(url)
         for task in tasks:
-            watch(lambda task=task: app.task_now(kahu.services, task), "Looking")
+            watch(lambda task=task: app.task_now(kahu, task), "Looking")
 
     app.serve(settings, ready)
     out.print("Kahu has ended.")
@@ -143,14 +143,14 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
             err.print(f"[red]kahu:[/red] {escape(str(error))}")
             err.print(f"      {escape(error.hint)}")
             failed.set()
-            app.stop()
+            kahu.end()
             return
         if leave:
-            app.stop()
+            kahu.end()
 
     def show(kahu: app.Kahu, url: str) -> None:
         out.print(f"[bold]1[/bold]  Indexing {escape(str(images.folder))} in place")
-        task = watch(lambda scan=app.add_folder(kahu.services, images.folder): app.task_now(kahu.services, scan), "Looking")
+        task = watch(lambda scan=app.add_folder(kahu, images.folder): app.task_now(kahu, scan), "Looking")
         fail_if_failed(task)
         out.print("[bold]2[/bold]  Brain extraction with a real network (deepbet), on this computer's CPU")
         with Client(url) as client:
@@ -345,7 +345,9 @@ def tool_show(name: str, home: Path | None) -> None:
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the tool.")
 @home_option
 @json_option
-def run(tool_name: str, series: tuple[str, ...], parameters: tuple[str, ...], home: Path | None, as_json: bool) -> None:
+def run(
+    tool_name: str, series: tuple[str, ...], parameters: tuple[str, ...], home: Path | None, as_json: bool
+) -> None:
     """Run a tool on series, wait, and print the series that it made."""
     with server(home) as client:
         started = client.run(tool_name, list(series), **dict(map(parameter, parameters)))
@@ -393,7 +395,9 @@ def token() -> None:
 
 @token.command("add")
 @click.argument("name")
-@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 3650), help="How long it holds.")
+@click.option(
+    "--days", default=30, show_default=True, type=click.IntRange(1, 3650), help="How long it holds."
+)
 @click.option(
     "--may",
     multiple=True,

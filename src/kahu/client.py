@@ -191,7 +191,9 @@ class Run:
             if state["state"] in ("failed", "cancelled"):
                 failed = [task for task in state["tasks"] if task["state"] in ("failed", "cancelled")]
                 first = failed[0] if failed else {"message": "cancelled", "hint": ""}
-                raise RunFailed(f"{len(failed)} of {len(state['tasks'])} cases: {first['message']}", first["hint"])
+                raise RunFailed(
+                    f"{len(failed)} of {len(state['tasks'])} cases: {first['message']}", first["hint"]
+                )
             time.sleep(0.3)
         raise Unavailable(f"the run is not done after {seconds:g} s", "wait again, or look at the run's page")
 

@@ -75,6 +75,7 @@ series = sa.Table(
     sa.Column("frames", sa.Integer, nullable=False, default=0),
     sa.Column("bytes", sa.BigInteger, nullable=False, default=0),
     sa.Column("attributes", sa.JSON, nullable=False),
+    sa.Column("words", Text, nullable=False),  # what free text is looked for in, folded (see `fold`)
     sa.Column("revision", sa.Integer, nullable=False, default=0),  # +1 whenever an instance comes or goes
     sa.Column("changed", sa.Float, nullable=False),
     sa.Index("series_by_modality", "modality", "id"),
@@ -109,16 +110,18 @@ headers = sa.Table(
     sa.Column("key", sa.LargeBinary(10), sa.ForeignKey("instances.key"), primary_key=True),
     sa.Column("raw", sa.LargeBinary, nullable=False),  # zstd of Header.raw
     sa.Column("implicit", sa.Boolean, nullable=False),
-    sa.Column("omitted", sa.JSON, nullable=False),  # [[at, offset, length], ...]
+    sa.Column("transfer_syntax", Text, nullable=False),  # of the file that it was read from
+    sa.Column("omitted", sa.JSON, nullable=False),  # [[at, offset in the data set or -1, length], ...]
 )
 
-# DICOM JSON of whole series, zstd, valid while `revision` is the series' own.
+# DICOM JSON of whole series, in parts of some instances each; valid while `revision` is the series' own.
 series_metadata = sa.Table(
     "series_metadata",
     metadata,
     sa.Column("series", Id, sa.ForeignKey("series.id"), primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True),
     sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # zstd
 )
 
 locations = sa.Table(

@@ -3,9 +3,10 @@
 Attributes are named by their keyword (PS3.6) everywhere but in DICOM JSON, where the standard wants tags.
 """
 
+from functools import lru_cache
 from typing import Literal
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, private_dictionary_VR, tag_for_keyword
 
 Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
 
@@ -96,6 +97,13 @@ LEVELS: dict[Level, tuple[str, ...]] = {
 INDEX: tuple[str, ...] = PATIENT + STUDY + SERIES + IMAGE
 LEVEL_OF: dict[str, Level] = {keyword: level for level, keywords in LEVELS.items() for keyword in keywords}
 
+# One of them holds the pixels (PS3.3 C.7.6.3, C.7.6.24, C.7.6.25).
+PIXEL_DATA: dict[int, str] = {
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+    0x7FE00010: "PixelData",
+}
+
 
 def tag_of(keyword: str) -> int | None:
     """The tag of a keyword, as one number (``0x00100020``); None: no such keyword in PS3.6."""
@@ -113,3 +121,29 @@ def vr_of(keyword: str) -> str:
     if tag is None:
         raise KeyError(keyword)
     return dictionary_VR(tag)[:2]
+
+
+@lru_cache(maxsize=8192)
+def vr_of_tag(tag: int, creator: str = "") -> str:
+    """The VR of a tag by PS3.6, or by what is known of the private attributes of `creator`.
+
+    "UN": not known. Where the standard allows several, all of them, as in "US or SS".
+    """
+    if tag >> 16 & 1:
+        try:
+            return str(private_dictionary_VR(tag, creator)) if creator else "UN"
+        except KeyError:
+            return "UN"
+    if tag & 0xFFFF == 0:
+        return "UL"
+    try:
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return "UN"
+
+
+def one_vr(vr: str, signed: bool) -> str:
+    """The VR meant where the standard allows several; `signed`: Pixel Representation (0028,0103) is 1."""
+    if vr == "US or SS":
+        return "SS" if signed else "US"
+    return "OW" if " or " in vr else vr

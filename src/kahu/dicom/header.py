@@ -1,33 +1,38 @@
-"""The header of an object: read once, with as few bytes as it takes."""
+"""The header of an object: read once, with as few bytes as it takes.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+Plain little endian files, nearly all there are, are gone through as they lie (`kahu.dicom.walk`). What is odd
+there goes to pydicom (`kahu.dicom.odd`), which is slower and more patient. Both give the same, and attributes
+are decoded in one place.
+"""
 
-ReadAt = Callable[[int, int], bytes]
-"""`read(offset, length)` gives up to `length` bytes from `offset`; fewer only at the end of the file."""
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 
+from kahu.dicom import elements, odd, text
+from kahu.dicom.attributes import INDEX, keyword_of, tag_of
+from kahu.dicom.elements import LONG, SHORT, UNDEFINED, Odd
+from kahu.dicom.walk import CHARACTER_SET, COPY_AGAIN, Omitted, PixelData, ReadAt, Walked, walk
+from kahu.errors import BrokenDicom, NotDicom
 
-@dataclass(frozen=True, slots=True)
-class PixelData:
-    """Where the value of the pixel data element lies in the file (PS3.5 §8, annex A.4)."""
+__all__ = ["Header", "Omitted", "PixelData", "ReadAt", "dataset_digest", "inflated", "read_header"]
 
-    offset: int
-    """of the value's first byte, from the start of the file"""
-    length: int | None
-    """bytes; None: encapsulated (undefined length)"""
-    keyword: str
-    """PixelData, FloatPixelData or DoubleFloatPixelData"""
+IMPLICIT_LE = "1.2.840.10008.1.2"
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BE = "1.2.840.10008.1.2.2"
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
+_HEAD = 16 << 10
+_MOST_META = 1 << 20
+_MOST_INFLATED = 1 << 30
+_CHUNK = 1 << 20
 
-@dataclass(frozen=True, slots=True)
-class Omitted:
-    """A long binary value that is not kept in `Header.raw`; it stays in the file."""
-
-    at: int
-    """where in `Header.raw` the value would begin (its tag, VR and true length stand before)"""
-    offset: int
-    """where it begins in the file; -1: not addressable there (deflated, big endian)"""
-    length: int
+_NUMBERS = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"FL": "f", b"FD": "d", b"UV": "Q", b"SV": "q"}
+_NO_TEXT = frozenset({b"SQ", b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"AT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +56,157 @@ class Header:
     attributes: Mapping[str, str]
     """index attributes (`attributes.INDEX`) that are present and not empty: keyword -> decoded text, values
     joined by a backslash as in PS3.5 §6.2, binary numbers in decimal; padding removed"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a file says before its data set."""
+
+    dataset_offset: int
+    transfer_syntax: str
+    sop_class: str
+
+
+def read_header(read: ReadAt, size: int) -> Header:
+    """The header of the file of `size` bytes that `read` reads.
+
+    NotDicom: it is no DICOM object. BrokenDicom: it claims to be one and cannot be read, has values that go
+    beyond its end, or lacks a UID that makes it an object: of SOP Class, SOP Instance, Series or Study. No
+    bytes make this raise anything else; what `read` raises passes through.
+    """
+    head = read(0, min(size, _HEAD))
+    start = _start(read, size, head)
+    if start.sop_class == MEDIA_STORAGE_DIRECTORY:
+        raise NotDicom("a DICOMDIR: it lists files and is no object itself", "index the folder it is in")
+    walked, is_implicit = _dataset(read, size, head, start)
+    charset = text.encodings(walked.found.get(CHARACTER_SET, (b"", b""))[1])
+    attributes = _attributes(walked, charset)
+    missing = [keyword for keyword in _IDENTITY if keyword not in attributes]
+    if missing:
+        raise BrokenDicom(f"it has no {', '.join(missing)}", COPY_AGAIN)
+    return Header(
+        sop_instance_uid=attributes["SOPInstanceUID"],
+        sop_class_uid=attributes["SOPClassUID"],
+        study_instance_uid=attributes["StudyInstanceUID"],
+        series_instance_uid=attributes["SeriesInstanceUID"],
+        transfer_syntax_uid=start.transfer_syntax,
+        dataset_offset=start.dataset_offset,
+        raw=walked.raw,
+        implicit=is_implicit,
+        omitted=walked.omitted,
+        pixels=walked.pixels,
+        attributes=attributes,
+    )
+
+
+def dataset_digest(read: ReadAt, size: int, dataset_offset: int) -> str:
+    """SHA-256 of the data set's bytes, group 2 left out: objects are the same when this is."""
+    digest = hashlib.sha256()
+    at = dataset_offset
+    while at < size and (chunk := read(at, min(_CHUNK, size - at))):
+        digest.update(chunk)
+        at += len(chunk)
+    return digest.hexdigest()
+
+
+def inflated(read: ReadAt, size: int, dataset_offset: int) -> tuple[bytes, PixelData | None]:
+    """A deflated data set (PS3.5 A.5) in explicit VR little endian, and where in it the pixel data lie.
+
+    BrokenDicom: it cannot be inflated, or would be larger than 1 GiB.
+    """
+    data = _inflate(read, size, dataset_offset)
+    try:
+        return data, walk(_reader(data), len(data), data, 0, False).pixels
+    except Odd as error:
+        raise BrokenDicom("its inflated data set cannot be read", COPY_AGAIN) from error
+
+
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+def _start(read: ReadAt, size: int, head: bytes) -> _Start:
+    """What comes before the data set (PS3.10 §7.1), or what must hold where nothing does."""
+    if head[128:132] == b"DICM":
+        at = 132
+    elif _looks_like_dataset(head):
+        at = 0
+    else:
+        raise NotDicom("not a DICOM file" if size else "an empty file")
+    try:
+        at, meta = _meta(head, at)
+    except struct.error:
+        head = read(0, min(size, _MOST_META))
+        try:
+            at, meta = _meta(head, at)
+        except struct.error as error:
+            message = "its file meta information (group 2) does not end"
+            raise BrokenDicom(message, COPY_AGAIN) from error
+    syntax = _plain(meta.get(_TRANSFER_SYNTAX, b""))
+    return _Start(at, syntax or _found_syntax(head, at), _plain(meta.get(_MEDIA_SOP_CLASS, b"")))
+
+
+_META_GROUP = 2
+_TRANSFER_SYNTAX = elements.key_of_tag(0x00020010)
+_MEDIA_SOP_CLASS = elements.key_of_tag(0x00020002)
+
+
+def _meta(head: bytes, at: int) -> tuple[int, dict[int, bytes]]:
+    """The elements of group 2 at `at`, and where they end. struct.error: `head` ends before.
+
+    They are explicit VR by the standard; some writers made them implicit. Their group length is not trusted.
+    """
+    found: dict[int, bytes] = {}
+    while at + 8 <= len(head) or not at == len(head):
+        key, vr, length = elements.explicit(head, at)
+        if key & 0xFFFF != _META_GROUP:
+            break
+        if vr in SHORT:
+            value = at + 8
+        elif vr in LONG:
+            length = elements.uint32(head, at + 8)[0]
+            value = at + 12
+        else:
+            _, length = elements.implicit(head, at)
+            value = at + 8
+        at = value + length
+        if at > len(head):
+            raise struct.error
+        found[key] = head[value:at]
+    return at, found
+
+
+def _looks_like_dataset(head: bytes) -> bool:
+    """Whether a file without prefix begins as a data set, or as file meta information, would."""
+    if len(head) < 8:
+        return False
+    key, vr, short = elements.explicit(head, 0)
+    group = key & 0xFFFF
+    if group in (0x0002, 0x0008) and keyword_of(elements.tag_of_key(key)) is not None:
+        return vr in SHORT or vr in LONG or elements.implicit(head, 0)[1] <= 64
+    return group == 0x0800 and vr in SHORT  # big endian
+
+
+def _found_syntax(head: bytes, at: int) -> str:
+    """The transfer syntax of a data set about which nothing is said, by its first element."""
+    if len(head) < at + 8:
+        return IMPLICIT_LE
+    key, vr, _ = elements.explicit(head, at)
+    if vr not in SHORT and vr not in LONG:
+        return IMPLICIT_LE
+    return EXPLICIT_LE if key & 0xFFFF < 0x0400 else EXPLICIT_BE
+
+
+def _dataset(read: ReadAt, size: int, head: bytes, start: _Start) -> tuple[Walked, bool]:
+    """The data set, and whether what is kept of it is implicit VR."""
+    at, syntax = start.dataset_offset, start.transfer_syntax
+    if syntax == DEFLATED:
+        data = _inflate(read, size, at)
+        walked, is_implicit = _dataset(_reader(data), len(data), data[:_HEAD], _Start(0, EXPLICIT_LE, ""))
+        return _not_addressable(walked), is_implicit
+    if syntax != EXPLICIT_BE:
+        is_implicit = syntax == IMPLICIT_LE
+        try:
+            return walk(read, size, head, at, is_implicit), is_implicit
+        except Odd:
+            pass
+    return odd.walk(read, size, at, is_implicit=syntax == IMPLICIT_LE, big_endian=syntax == EXPLICIT_BE), False

@@ -1,18 +1,22 @@
 """Where work happens. An executor runs jobs; it knows no images, no stores, no catalogue.
 
-A job is three steps, one after the other: *fetch* (Kahu's own, brings inputs), *tool* (someone else's, sees only the
-job's folder), *deliver* (Kahu's own, sends outputs). A step that fails ends the job.
+A job is three steps, one after the other: *fetch* (Kahu's own, brings inputs), *tool* (someone else's, sees
+only the job's folder), *deliver* (Kahu's own, sends outputs). A step that fails ends the job.
 
 The contract, and its awkward moments:
 
 * `start` is idempotent by `Job.id`: asked twice, it starts nothing the second time.
-* `poll` answers `unknown` before start, after `remove`, and after our own restart if the job died with us (the
-  executor says in `Enforces.survives_restart` which it is); `preparing` while an environment or image is made; `running`
-  with the step's name; then `succeeded` or `failed`, for as long as the job has not been removed.
-* `cancel` ends everything the job started, children of children too, within seconds, and may be asked at any time,
-  also twice, also for a job that is unknown.
+* `poll` answers `unknown` before start, after `remove`, and after our own restart if the job died with us
+  (the executor says in `Enforces.survives_restart` which it is); `preparing` while an environment or image is
+  made; `running` with the step's name; then `succeeded` or `failed`, for as long as the job has not been
+  removed.
+* `cancel` ends everything the job started, children of children too, within seconds, and may be asked at any
+  time, also twice, also for a job that is unknown.
 * `log` gives the bytes of standard output and error of all steps since an offset, while running and after.
-* `remove` forgets a job and leaves nothing behind; `sweep` does so for every job that is not in `keep`: called at start.
+  A line `--- <step> ---` stands before what a step said.
+* A tool that printed, wrote or used too much is ended and what it wrote is removed if it was too much.
+* `remove` forgets a job and leaves nothing behind, but its log where that is wanted; `sweep` does so for
+  every job that is not in `keep`: called at start. The logs and files of those in `keep` stay readable.
 
 `kahu.testing.ExecutorTests` says all this as tests; every executor passes them.
 """
@@ -23,6 +27,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Phase = Literal["unknown", "preparing", "running", "succeeded", "failed"]
+Reason = Literal["", "exit", "signal", "memory", "time", "output", "environment", "start", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,12 @@ class JobState:
     step: str = ""
     exit_code: int | None = None
     """of the step that failed; negative: ended by that signal"""
-    reason: Literal["", "exit", "signal", "memory", "time", "output", "environment", "start", "cancelled"] = ""
+    reason: Reason = ""
     """why it failed"""
     message: str = ""
-    """the same in one sentence for people"""
+    """the same in one sentence for people; "it" is the step"""
+    hint: str = ""
+    """what to do about it, where the executor knows"""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """wall time of each step that has ended"""
     peak_memory: int = 0
@@ -104,8 +111,9 @@ class Executor(Protocol):
     def log(self, job_id: str, offset: int = 0) -> bytes: ...
     def folder(self, job_id: str) -> Path | None:
         """Where the job's files are, if they are on this machine."""
+
     def cancel(self, job_id: str) -> None: ...
-    def remove(self, job_id: str) -> None: ...
+    def remove(self, job_id: str, keep_log: bool = False) -> None: ...
     def sweep(self, keep: Collection[str]) -> None: ...
     def close(self) -> None:
         """Ends all jobs of an executor that does not survive a restart."""

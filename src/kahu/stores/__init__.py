@@ -2,8 +2,12 @@
 
 The contract, and its awkward moments:
 
-* `scan` may be interrupted at any point and started again; it never writes to a borrowed store. A root that
-  is gone, cannot be listed, or is suddenly empty raises `BytesMissing` *before* anything is said to have vanished.
+* `scan` may be interrupted at any point and started again; it never writes to a borrowed store. It tells of files in
+  ascending order of their keys (by code point, as object stores list them), and calls `known` once for each in the
+  same order, so that the catalogue compares a million of them without holding them. A root that is gone or cannot be
+  listed raises `BytesMissing` before anything is said; a part that cannot be listed is said to be `Unlisted`, so
+  that nobody takes what lies there for vanished. A file that cannot be read, or that changes while it is being
+  read, is `Refused` with an empty stamp: the next scan tries again.
 * `read` gives exactly the bytes that were indexed: it checks `stamp` on every call, and raises `BytesChanged`
   when the object was replaced, `BytesMissing` when it, or the store, is gone. Never wrong bytes, never fewer.
 * `write` is all or nothing: when it returns, the bytes are synced under a fresh key; when it raises or the
@@ -19,7 +23,7 @@ from typing import BinaryIO, Protocol
 
 from kahu.dicom.header import Header
 
-__all__ = ["Entry", "Found", "OwnedStore", "Refused", "Scanned", "Store", "Unchanged"]
+__all__ = ["Entry", "Found", "OwnedStore", "Refused", "Scanned", "Store", "Unchanged", "Unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Entry:
     size: int
     """bytes"""
     stamp: str
-    """changes when the bytes do: time of modification in ns, or an ETag"""
+    """changes when the bytes do: time of modification in ns, or an ETag; empty: not known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Refused:
     entry: Entry
     reason: str
     dicom: bool
-    """whether it claims to be DICOM: broken ones are worth a person's look, a README is not"""
+    """whether it is, or may be, DICOM: broken and unreadable ones are worth a person's look, a README is not"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,17 @@ class Unchanged:
     key: str
 
 
-Scanned = Found | Refused | Unchanged
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A part of a store that could not be listed: what lies below `prefix` is neither there nor gone."""
+
+    prefix: str
+    """of keys"""
+    reason: str
+    """a sentence for people"""
+
+
+Scanned = Found | Refused | Unchanged | Unlisted
 
 
 class Store(Protocol):

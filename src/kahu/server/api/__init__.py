@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from kahu.server.answers import Json
-from kahu.server.api import events, runs, series, session, stores, tools
+from kahu.server.api import events, runs, series, session, stores, tools, work
 from kahu.server.api.endpoint import openapi
 from kahu.server.api.endpoint import routes as routes_of
 from kahu.server.services import Services
@@ -16,6 +16,7 @@ ENDPOINTS = [
     *stores.endpoints.all,
     *tools.endpoints.all,
     *runs.endpoints.all,
+    *work.endpoints.all,
 ]
 
 

@@ -33,7 +33,11 @@ def me(ask: Ask[Nothing, Nothing]) -> Me:
     """Who I am to this server, and how much there is to see."""
     with ask.services.database.read() as db:
         series = search.count(db, Query("SERIES"), ask.scope)
-    places = [place for place in ask.services.places.all() if ask.scope.stores is None or place.id in ask.scope.stores]
+    places = [
+        place
+        for place in ask.services.places.all()
+        if ask.scope.stores is None or place.id in ask.scope.stores
+    ]
     return Me(
         version=__version__,
         who=ask.grant.who,
@@ -57,7 +61,9 @@ def routes(services: Services) -> list[BaseRoute]:
         if grant.task:
             raise Unauthorized("a run's token signs nobody in", "make one with: kahu token add NAME")
         answer = Json({"who": grant.who})
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        answer.set_cookie(
+            COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+        )
         return answer
 
     async def sign_out(_request: Request) -> Response:
