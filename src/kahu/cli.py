@@ -1,30 +1,26 @@
-"""The command line. Each command is a thin layer over `app` or over the client, and prints for people or as JSON."""
+"""The command line: each command is a thin layer over `app` or the client, and prints for people or as JSON."""
 
 import json
 import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from kahu import __version__
-from kahu.client import Client, Run
+from kahu.client import Client
 from kahu.errors import KahuError
 from kahu.home import running
 from kahu.settings import DEFAULT_PORT, Settings, default_home
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+from kahu.terminal import complain, fail_if_failed, follow, out, tabular, watch
 
 home_option = click.option(
     "--home",
@@ -45,9 +41,7 @@ class Group(click.Group):
         try:
             return super().main(*args, **kwargs)
         except KahuError as error:
-            err.print(f"[red]kahu:[/red] {escape(str(error))}")
-            if error.hint:
-                err.print(f"      {escape(error.hint)}")
+            complain(error)
             sys.exit(1)
 
 
@@ -55,9 +49,6 @@ class Group(click.Group):
 @click.version_option(__version__, prog_name="kahu")
 def main() -> None:
     """One catalogue of medical images wherever they live; AI tools on them, DICOM in, DICOM out."""
-
-
-# -- serving -----------------------------------------------------------------------------------------------------
 
 
 @main.command()
@@ -83,7 +74,7 @@ def up(
         if not no_browser:
             webbrowser.open(url)
         for task in tasks:
-            watch(lambda task=task: app.task_now(kahu, task), "Looking")
+            watch(partial(app.task_now, kahu, task), "Looking")
 
     app.serve(settings, ready)
     out.print("Kahu has ended.")
@@ -140,8 +131,7 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
         try:
             show(kahu, url)
         except KahuError as error:
-            err.print(f"[red]kahu:[/red] {escape(str(error))}")
-            err.print(f"      {escape(error.hint)}")
+            complain(error)
             failed.set()
             kahu.end()
             return
@@ -150,8 +140,8 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
 
     def show(kahu: app.Kahu, url: str) -> None:
         out.print(f"[bold]1[/bold]  Indexing {escape(str(images.folder))} in place")
-        task = watch(lambda scan=app.add_folder(kahu, images.folder): app.task_now(kahu, scan), "Looking")
-        fail_if_failed(task)
+        scan = app.add_folder(kahu, images.folder)
+        fail_if_failed(watch(lambda: app.task_now(kahu, scan), "Looking"))
         out.print("[bold]2[/bold]  Brain extraction with a real network (deepbet), on this computer's CPU")
         with Client(url) as client:
             run = client.run("brain-extraction", images.brain_series_uid)
@@ -170,9 +160,6 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
     app.serve(settings, ready)
     if failed.is_set():
         sys.exit(1)
-
-
-# -- looking -----------------------------------------------------------------------------------------------------
 
 
 @main.command()
@@ -267,9 +254,6 @@ def conflicts(home: Path | None, as_json: bool) -> None:
     for one in found:
         table.add_row(str(one["id"]), one["at"], one["door"], one["uid"], one["store"], one["key"])
     out.print(table if found else "No conflicts.")
-
-
-# -- tools and runs ----------------------------------------------------------------------------------------------
 
 
 @main.group()
@@ -385,9 +369,6 @@ def runs(home: Path | None, as_json: bool) -> None:
     out.print(table if found else "No runs yet: start one with `kahu run TOOL SERIES`.")
 
 
-# -- tokens ------------------------------------------------------------------------------------------------------
-
-
 @main.group()
 def token() -> None:
     """Keys for other people and programs."""
@@ -440,9 +421,6 @@ def token_revoke(token_id: int, home: Path | None) -> None:
     out.print("Revoked.")
 
 
-# -- helpers -----------------------------------------------------------------------------------------------------
-
-
 def settings_of(home: Path | None, default: str = "") -> Settings:
     fallback = Path(default).expanduser() if default else default_home()
     return Settings(home=(home or fallback).expanduser().absolute())
@@ -487,45 +465,6 @@ def tokens_of(home: Path | None) -> Iterator[Any]:
         database.close()
 
 
-def watch(poll: Callable[[], dict[str, Any]], title: str, *, quiet: bool = False) -> dict[str, Any]:
-    """Polls a task until it ends, with a bar on the terminal; the task as it ended."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=quiet or not err.is_terminal,
-    ) as progress:
-        bar = progress.add_task(title, total=None)
-        while True:
-            task = poll()
-            if task["state"] in ("done", "failed", "cancelled"):
-                return task
-            words = escape(task["message"]) or title
-            progress.update(bar, description=words, total=1.0 if task["progress"] is not None else None)
-            progress.update(bar, completed=task["progress"] or 0)
-            time.sleep(0.1)
-
-
-def follow(started: Run, *, quiet: bool = False) -> None:
-    """Waits for a run with a bar; RunFailed says why it failed."""
-
-    def poll() -> dict[str, Any]:
-        state = dict(started.state())
-        doing = [task["message"] for task in state["tasks"] if task["state"] == "running"]
-        return state | {"message": doing[0] if doing else ""}
-
-    watch(poll, "Running", quiet=quiet)
-    started.wait(1)
-
-
-def fail_if_failed(task: dict[str, Any]) -> None:
-    if task["state"] != "done":
-        raise KahuError(task["message"] or task["state"], task["hint"])
-
-
 def parameter(text: str) -> tuple[str, Any]:
     """`name=value` of the command line; the value is read as JSON where it is JSON, else as text."""
     name, equals, value = text.partition("=")
@@ -535,13 +474,6 @@ def parameter(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def tabular(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column)
-    return table
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx2 as httpx
 
 from kahu import errors
-from kahu.errors import KahuError, NotFound, Unavailable
+from kahu.errors import KahuError, Unavailable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ class Client:
 
     Args:
         url: where it is; default `$KAHU_URL`, else this computer.
-        token: made by ``kahu token add``; default `$KAHU_TOKEN`. Not needed on the computer that Kahu runs on.
+        token: made by ``kahu token add``; default `$KAHU_TOKEN`. Not needed where Kahu itself runs.
         timeout: seconds that a single answer may take.
     """
 
@@ -67,8 +67,6 @@ class Client:
     def send(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer of a request that changes something."""
         return self._send(method, path, json=body).json()
-
-    # -- looking ------------------------------------------------------------------------------------------------
 
     def series(self, q: str = "", **filters: Any) -> "pd.DataFrame":
         """Series as a data frame, one row each, indexed by Series Instance UID.
@@ -109,8 +107,8 @@ class Client:
                 yield part.body
 
     def volume(self, series_uid: str) -> "Volume":
-        """The series as an array `(slices, rows, columns)` in stored values after rescale (CT: Hounsfield units),
-        with its geometry in patient space (mm, LPS). KahuError says why a series is no volume."""
+        """The series as an array `(slices, rows, columns)`, rescaled (CT: Hounsfield units), with its geometry
+        in patient space (mm, LPS). KahuError says why a series is no volume."""
         from kahu.dicom.volume import from_datasets
 
         return from_datasets(self.dicom(series_uid))
@@ -121,8 +119,6 @@ class Client:
 
         (dataset,) = self.dicom(series_uid)
         return read(dataset)
-
-    # -- running tools ------------------------------------------------------------------------------------------
 
     def tools(self) -> "pd.DataFrame":
         """The tools that can be run, indexed by name."""
@@ -144,8 +140,6 @@ class Client:
         rows = self.get("/api/runs")
         return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["id"]).set_index("id")
 
-    # -- curating, sending --------------------------------------------------------------------------------------
-
     def tag(self, series_uid: str, label: str) -> None:
         """Puts a tag on a series."""
         self.send("PUT", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
@@ -155,7 +149,7 @@ class Client:
         self.send("DELETE", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
 
     def store(self, data: bytes) -> None:
-        """Sends one DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5); when this returns, Kahu has it for good."""
+        """Sends one DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5). When this returns, Kahu has it for good."""
         self._send("POST", "/dicomweb/studies", content=data, headers={"Content-Type": "application/dicom"})
 
     def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
@@ -182,7 +176,7 @@ class Run:
         return answer
 
     def wait(self, seconds: float = 3600) -> "Run":
-        """Returns when every case is done. RunFailed tells why one failed; Unavailable: not within `seconds`."""
+        """Returns when every case is done. RunFailed: one failed, and why; Unavailable: not within `seconds`."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             state = self.state()
@@ -204,8 +198,17 @@ class Run:
 
 _KINDS = {
     kind.status: kind
-    for kind in (errors.BadRequest, errors.Unauthorized, errors.Forbidden, NotFound, errors.NotAcceptable)
-    + (errors.Conflict, errors.Unsupported, Unavailable, errors.StorageFull)
+    for kind in (
+        errors.BadRequest,
+        errors.Unauthorized,
+        errors.Forbidden,
+        errors.NotFound,
+        errors.NotAcceptable,
+        errors.Conflict,
+        errors.Unsupported,
+        errors.Unavailable,
+        errors.StorageFull,
+    )
 }
 
 

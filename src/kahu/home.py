@@ -41,7 +41,7 @@ class HomeLock:
                 f"another Kahu already works in {home}{where}",
                 "use that one, stop it, or give this one a home of its own with --home",
             ) from None
-        os.chmod(home / "lock", 0o600)
+        (home / "lock").chmod(0o600)
         self.tell("")
 
     def tell(self, url: str) -> None:

@@ -1,7 +1,8 @@
 """The gate before every door: who is addressed, from where, who asks; and what is written down of it.
 
-In this order: an unknown Host is 421, so that no web page can reach us under a name of its own (DNS rebinding);
-a write that another origin's page sent is 403; then the asker's `Grant` is found and put on `request.state`.
+In this order: an unknown Host is 421, so that no web page reaches us under a name of its own (DNS
+rebinding); a write that another origin's page sent is 403; then the asker's `Grant` is found and put on
+`request.state`.
 """
 
 import base64

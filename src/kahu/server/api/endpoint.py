@@ -1,6 +1,6 @@
-"""An endpoint: a plain function with typed query, body and answer. From these the route and OpenAPI are made.
+"""An endpoint: a plain function with typed query, body and answer, of which route and OpenAPI are made.
 
-The function runs in the database's pool (`kahu.server.pools`); what it raises as `KahuError` becomes its status.
+It runs in the database's pool (`kahu.server.pools`); a `KahuError` that it raises becomes its status.
 """
 
 import inspect
@@ -161,7 +161,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "Kahu",
             "version": __version__,
-            "description": "Everything that the pages of Kahu do. DICOM itself goes through /dicomweb (PS3.18).",
+            "description": "All that Kahu's pages do. DICOM itself goes through /dicomweb (PS3.18).",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{}, {"token": []}],

@@ -42,7 +42,7 @@ def me(ask: Ask[Nothing, Nothing]) -> Me:
         version=__version__,
         who=ask.grant.who,
         may=sorted(ask.grant.may),
-        stores=len(places),
+        stores=stores,
         series=series,
         home_name=ask.services.settings.home.name,
     )

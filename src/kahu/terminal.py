@@ -1,0 +1,69 @@
+"""How Kahu speaks on a terminal: plain lines, bars for what takes time, tables."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from kahu.client import Run
+from kahu.errors import KahuError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def complain(error: KahuError) -> None:
+    """What was wrong, and what to do: two lines."""
+    err.print(f"[red]kahu:[/red] {escape(str(error))}")
+    if error.hint:
+        err.print(f"      {escape(error.hint)}")
+
+
+def watch(poll: Callable[[], dict[str, Any]], title: str, *, quiet: bool = False) -> dict[str, Any]:
+    """Polls a task until it ends, with a bar on the terminal; the task as it ended."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=quiet or not err.is_terminal,
+    ) as progress:
+        bar = progress.add_task(title, total=None)
+        while True:
+            task = poll()
+            if task["state"] in ("done", "failed", "cancelled"):
+                return task
+            words = escape(task["message"]) or title
+            progress.update(bar, description=words, total=1.0 if task["progress"] is not None else None)
+            progress.update(bar, completed=task["progress"] or 0)
+            time.sleep(0.1)
+
+
+def follow(started: Run, *, quiet: bool = False) -> None:
+    """Waits for a run with a bar; RunFailed says why it failed."""
+
+    def poll() -> dict[str, Any]:
+        state = dict(started.state())
+        doing = [task["message"] for task in state["tasks"] if task["state"] == "running"]
+        return state | {"message": doing[0] if doing else ""}
+
+    watch(poll, "Running", quiet=quiet)
+    started.wait(1)
+
+
+def fail_if_failed(task: dict[str, Any]) -> None:
+    if task["state"] != "done":
+        raise KahuError(task["message"] or task["state"], task["hint"])
+
+
+def tabular(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column)
+    return table
