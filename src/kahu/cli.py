@@ -1,4 +1,4 @@
-"""The command line: each command is a thin layer over `app` or the client, and prints for people or as JSON."""
+"""The command line: each command is a thin layer over `app` or the client, for people or in JSON."""
 
 import json
 import sys

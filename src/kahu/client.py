@@ -107,8 +107,8 @@ class Client:
                 yield part.body
 
     def volume(self, series_uid: str) -> "Volume":
-        """The series as an array `(slices, rows, columns)`, rescaled (CT: Hounsfield units), with its geometry
-        in patient space (mm, LPS). KahuError says why a series is no volume."""
+        """The series as an array `(slices, rows, columns)`, rescaled (CT: Hounsfield units), with its
+        geometry in patient space (mm, LPS). KahuError says why a series is no volume."""
         from kahu.dicom.volume import from_datasets
 
         return from_datasets(self.dicom(series_uid))
@@ -149,7 +149,7 @@ class Client:
         self.send("DELETE", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
 
     def store(self, data: bytes) -> None:
-        """Sends one DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5). When this returns, Kahu has it for good."""
+        """Sends a DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5). When this returns, Kahu has it for good."""
         self._send("POST", "/dicomweb/studies", content=data, headers={"Content-Type": "application/dicom"})
 
     def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
@@ -176,7 +176,7 @@ class Run:
         return answer
 
     def wait(self, seconds: float = 3600) -> "Run":
-        """Returns when every case is done. RunFailed: one failed, and why; Unavailable: not within `seconds`."""
+        """Returns when every case is done. RunFailed: one failed, and why; Unavailable: not done in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             state = self.state()

@@ -33,11 +33,8 @@ def me(ask: Ask[Nothing, Nothing]) -> Me:
     """Who I am to this server, and how much there is to see."""
     with ask.services.database.read() as db:
         series = search.count(db, Query("SERIES"), ask.scope)
-    places = [
-        place
-        for place in ask.services.places.all()
-        if ask.scope.stores is None or place.id in ask.scope.stores
-    ]
+    seen = ask.scope.stores
+    stores = sum(seen is None or place.id in seen for place in ask.services.places.all())
     return Me(
         version=__version__,
         who=ask.grant.who,
