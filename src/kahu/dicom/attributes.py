@@ -107,7 +107,8 @@ PIXEL_DATA: dict[int, str] = {
 
 def tag_of(keyword: str) -> int | None:
     """The tag of a keyword, as one number (``0x00100020``); None: no such keyword in PS3.6."""
-    return tag_for_keyword(keyword)
+    tag: int | None = tag_for_keyword(keyword)
+    return tag
 
 
 def keyword_of(tag: int) -> str | None:
@@ -116,11 +117,11 @@ def keyword_of(tag: int) -> str | None:
 
 
 def vr_of(keyword: str) -> str:
-    """The VR of a keyword of PS3.6, the first where the standard allows several. KeyError: no such keyword."""
+    """The VR of a keyword of PS3.6, the first where several are allowed. KeyError: no such keyword."""
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise KeyError(keyword)
-    return dictionary_VR(tag)[:2]
+    return str(dictionary_VR(tag))[:2]
 
 
 @lru_cache(maxsize=8192)

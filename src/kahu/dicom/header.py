@@ -14,7 +14,7 @@ from functools import cache
 
 from kahu.dicom import elements, odd, text
 from kahu.dicom.attributes import INDEX, keyword_of, tag_of
-from kahu.dicom.elements import LONG, SHORT, UNDEFINED, Odd
+from kahu.dicom.elements import LONG, SHORT, Odd
 from kahu.dicom.walk import CHARACTER_SET, COPY_AGAIN, Omitted, PixelData, ReadAt, Walked, walk
 from kahu.errors import BrokenDicom, NotDicom
 
@@ -78,7 +78,7 @@ def read_header(read: ReadAt, size: int) -> Header:
     start = _start(read, size, head)
     if start.sop_class == MEDIA_STORAGE_DIRECTORY:
         raise NotDicom("a DICOMDIR: it lists files and is no object itself", "index the folder it is in")
-    walked, is_implicit = _dataset(read, size, head, start)
+    walked, is_implicit = _dataset(read, size, head, start.dataset_offset, start.transfer_syntax)
     charset = text.encodings(walked.found.get(CHARACTER_SET, (b"", b""))[1])
     attributes = _attributes(walked, charset)
     missing = [keyword for keyword in _IDENTITY if keyword not in attributes]
@@ -141,8 +141,8 @@ def _start(read: ReadAt, size: int, head: bytes) -> _Start:
         except struct.error as error:
             message = "its file meta information (group 2) does not end"
             raise BrokenDicom(message, COPY_AGAIN) from error
-    syntax = _plain(meta.get(_TRANSFER_SYNTAX, b""))
-    return _Start(at, syntax or _found_syntax(head, at), _plain(meta.get(_MEDIA_SOP_CLASS, b"")))
+    syntax = _syntax(_uid(meta.get(_TRANSFER_SYNTAX, b"")), head, at)
+    return _Start(at, syntax, _uid(meta.get(_MEDIA_SOP_CLASS, b"")))
 
 
 _META_GROUP = 2
@@ -156,7 +156,7 @@ def _meta(head: bytes, at: int) -> tuple[int, dict[int, bytes]]:
     They are explicit VR by the standard; some writers made them implicit. Their group length is not trusted.
     """
     found: dict[int, bytes] = {}
-    while at + 8 <= len(head) or not at == len(head):
+    while at < len(head):
         key, vr, length = elements.explicit(head, at)
         if key & 0xFFFF != _META_GROUP:
             break
@@ -179,29 +179,28 @@ def _looks_like_dataset(head: bytes) -> bool:
     """Whether a file without prefix begins as a data set, or as file meta information, would."""
     if len(head) < 8:
         return False
-    key, vr, short = elements.explicit(head, 0)
-    group = key & 0xFFFF
-    if group in (0x0002, 0x0008) and keyword_of(elements.tag_of_key(key)) is not None:
+    key, vr, _ = elements.explicit(head, 0)
+    group, number = key & 0xFFFF, key >> 16
+    if group in (0x0002, 0x0008) and (number == 0 or keyword_of(elements.tag_of_key(key)) is not None):
         return vr in SHORT or vr in LONG or elements.implicit(head, 0)[1] <= 64
     return group == 0x0800 and vr in SHORT  # big endian
 
 
-def _found_syntax(head: bytes, at: int) -> str:
-    """The transfer syntax of a data set about which nothing is said, by its first element."""
-    if len(head) < at + 8:
-        return IMPLICIT_LE
+def _syntax(stated: str, head: bytes, at: int) -> str:
+    """The transfer syntax as stated; the first element is believed where it shows another, or nothing is."""
+    if stated not in ("", IMPLICIT_LE, EXPLICIT_LE) or len(head) < at + 8:
+        return stated or IMPLICIT_LE
     key, vr, _ = elements.explicit(head, at)
     if vr not in SHORT and vr not in LONG:
         return IMPLICIT_LE
-    return EXPLICIT_LE if key & 0xFFFF < 0x0400 else EXPLICIT_BE
+    return EXPLICIT_LE if stated or key & 0xFFFF < 0x0400 else EXPLICIT_BE
 
 
-def _dataset(read: ReadAt, size: int, head: bytes, start: _Start) -> tuple[Walked, bool]:
-    """The data set, and whether what is kept of it is implicit VR."""
-    at, syntax = start.dataset_offset, start.transfer_syntax
+def _dataset(read: ReadAt, size: int, head: bytes, at: int, syntax: str) -> tuple[Walked, bool]:
+    """The data set at `at`, and whether what is kept of it is implicit VR."""
     if syntax == DEFLATED:
         data = _inflate(read, size, at)
-        walked, is_implicit = _dataset(_reader(data), len(data), data[:_HEAD], _Start(0, EXPLICIT_LE, ""))
+        walked, is_implicit = _dataset(_reader(data), len(data), data[:_HEAD], 0, EXPLICIT_LE)
         return _not_addressable(walked), is_implicit
     if syntax != EXPLICIT_BE:
         is_implicit = syntax == IMPLICIT_LE
@@ -209,4 +208,75 @@ def _dataset(read: ReadAt, size: int, head: bytes, start: _Start) -> tuple[Walke
             return walk(read, size, head, at, is_implicit), is_implicit
         except Odd:
             pass
-    return odd.walk(read, size, at, is_implicit=syntax == IMPLICIT_LE, big_endian=syntax == EXPLICIT_BE), False
+    walked = odd.walk(read, size, at, is_implicit=syntax == IMPLICIT_LE, big_endian=syntax == EXPLICIT_BE)
+    return walked, False
+
+
+def _inflate(read: ReadAt, size: int, at: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    pieces: list[bytes] = []
+    room = _MOST_INFLATED
+    try:
+        while at < size and not inflater.eof and (chunk := read(at, min(_CHUNK, size - at))):
+            at += len(chunk)
+            pieces.append(inflater.decompress(chunk, room))
+            room -= len(pieces[-1])
+            if room <= 0:
+                raise BrokenDicom("its deflated data set is larger than 1 GiB", COPY_AGAIN)
+    except zlib.error as error:
+        raise BrokenDicom("its deflated data set cannot be inflated", COPY_AGAIN) from error
+    return b"".join(pieces)
+
+
+def _reader(data: bytes) -> ReadAt:
+    return lambda offset, length: data[offset : offset + length]
+
+
+def _not_addressable(walked: Walked) -> Walked:
+    """What was found in bytes that are not in the file as such."""
+    pixels = walked.pixels and replace(walked.pixels, offset=-1)
+    return replace(walked, pixels=pixels, omitted=tuple(replace(o, offset=-1) for o in walked.omitted))
+
+
+@cache
+def _keywords() -> Mapping[int, str]:
+    return {elements.key_of_tag(tag_of(keyword) or 0): keyword for keyword in INDEX}
+
+
+def _attributes(walked: Walked, charset: text.Encodings) -> dict[str, str]:
+    """The index attributes as text, in the order of the data set."""
+    keywords = _keywords()
+    attributes: dict[str, str] = {}
+    for key, (vr, value) in walked.found.items():
+        keyword = keywords.get(key)
+        if keyword is None:
+            continue
+        if vr in _NUMBERS:
+            decoded = _numbers(vr, value)
+        elif vr in _NO_TEXT:
+            continue
+        else:
+            decoded = _text(value, charset)
+        if decoded:
+            attributes[keyword] = decoded
+    return attributes
+
+
+def _numbers(vr: bytes, value: bytes) -> str:
+    form = _NUMBERS[vr]
+    count = len(value) // struct.calcsize("<" + form)
+    return "\\".join(map(str, struct.unpack_from(f"<{count}{form}", value)))
+
+
+def _text(value: bytes, charset: text.Encodings) -> str:
+    """Text without padding. NUL is no character of DICOM, and databases refuse it."""
+    decoded = text.decode(value, charset).strip(" \0")
+    if "\0" in decoded:
+        decoded = decoded.replace("\0", "")
+    if "\\" in decoded:
+        decoded = "\\".join(part.strip(" ") for part in decoded.split("\\"))
+    return decoded
+
+
+def _uid(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \0")
