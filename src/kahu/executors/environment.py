@@ -110,6 +110,7 @@ def _locked(path: Path, cancelled: threading.Event) -> Iterator[None]:
 def _uv(log: BinaryIO, cancelled: threading.Event, *arguments: str) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("KAHU_", "VIRTUAL_ENV"))}
     env |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    env.setdefault("UV_SYSTEM_CERTS", "1")  # what this machine trusts, a proxy's certificate, say
     before = os.fstat(log.fileno()).st_size
     spec = Spec((find_uv_bin(), *arguments), cwd="/", seconds=_SECONDS)
     outcome = guarded.run(spec, env, log, cancelled)
