@@ -1,7 +1,7 @@
 """Who may do what: tokens, what they grant, and the audit log.
 
-Single-user mode is loopback without login: whoever reaches the server is its owner. Everyone else brings a token.
-`server` turns a `Grant` into the catalogue's `Scope`.
+Single-user mode is loopback without login: whoever reaches the server is its owner. Everyone else brings a
+token. `server` turns a `Grant` into the catalogue's `Scope`.
 """
 
 from dataclasses import dataclass, field
