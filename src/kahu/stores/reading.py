@@ -1,0 +1,278 @@
+"""Reading the headers of files, in this process or spread over several.
+
+What crosses the pipe between processes is one batch of paths there, one batch of plain tuples back, by
+`marshal`: both ends are the same Python. A reading process holds nothing but its pipes, so it ends with its parent
+however that ends.
+"""
+
+import marshal
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, Any, NamedTuple
+
+from kahu.dicom.header import Header, Omitted, PixelData, read_header
+from kahu.errors import BrokenDicom, NotDicom
+from kahu.stores import Entry, Found, Refused, Scanned
+
+IN_PROCESS = 256
+"""so many files are read before other processes are worth their start"""
+BATCH_FILES = 64
+BATCH_BYTES = 16_000
+"""of paths: the batches that a process has not read yet fit into its pipe, so that writing never waits"""
+AHEAD = 3
+"""batches that each process may have in hand"""
+MAX_PROCESSES = 8
+
+OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+"""of any file that others made: never waits at a pipe that took its place"""
+
+Answer = tuple[Any, ...]
+"""(size, stamp, header as a tuple or None, reason, dicom), or () for a file that is gone"""
+
+
+class ToRead(NamedTuple):
+    """A file that is new, or not as it was."""
+
+    key: str
+    path: str
+
+
+Step = ToRead | Scanned
+
+
+def stamp_of(status: os.stat_result) -> str:
+    """The stamp of a file: when it was modified, in ns."""
+    return str(status.st_mtime_ns)
+
+
+def pread(descriptor: int, offset: int, length: int) -> bytes:
+    """Up to `length` bytes from `offset`; fewer only at the end of the file."""
+    data = os.pread(descriptor, length, offset)
+    while 0 < len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
+        data += more
+    return data
+
+
+def in_order(steps: Iterable[Step]) -> Iterator[Scanned]:
+    """Every step as it is, in order; files to read become `Found` or `Refused`, or nothing when they are gone.
+
+    The first files are read here; when there are many, processes of their own read the others in batches. No
+    more than a few batches are held.
+    """
+    steps = iter(steps)
+    reads = 0
+    for step in steps:
+        if isinstance(step, ToRead):
+            reads += 1
+            yield from _told(step.key, read_object(step.path))
+        else:
+            yield step
+        if reads == IN_PROCESS:
+            yield from _spread(steps)
+
+
+def _spread(steps: Iterable[Step]) -> Iterator[Scanned]:
+    readers = [_Reader() for _ in range(min(len(os.sched_getaffinity(0)), MAX_PROCESSES))]
+    in_hand: deque[tuple[_Batch, _Reader]] = deque()
+    try:
+        for number, batch in enumerate(_batches(steps)):
+            reader = readers[number % len(readers)]
+            reader.ask(batch.paths)
+            in_hand.append((batch, reader))
+            if len(in_hand) == AHEAD * len(readers):
+                yield from _finish(*in_hand.popleft())
+        while in_hand:
+            yield from _finish(*in_hand.popleft())
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+@dataclass
+class _Batch:
+    steps: list[Step] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+    def add(self, step: Step) -> None:
+        self.steps.append(step)
+        if isinstance(step, ToRead):
+            self.paths.append(step.path)
+            self.bytes += len(os.fsencode(step.path))
+
+    @property
+    def full(self) -> bool:
+        return (
+            len(self.paths) >= BATCH_FILES
+            or self.bytes >= BATCH_BYTES
+            or len(self.steps) >= BATCH_FILES * 16  # nearly all is unchanged: tell of it now and then
+        )
+
+
+def _batches(steps: Iterable[Step]) -> Iterator[_Batch]:
+    batch = _Batch()
+    for step in steps:
+        batch.add(step)
+        if batch.full:
+            yield batch
+            batch = _Batch()
+    yield batch
+
+
+def _finish(batch: _Batch, reader: "_Reader") -> Iterator[Scanned]:
+    answers = iter(reader.answers(batch.paths))
+    for step in batch.steps:
+        if isinstance(step, ToRead):
+            yield from _told(step.key, next(answers))
+        else:
+            yield step
+
+
+def _told(key: str, answer: Answer) -> Iterator[Scanned]:
+    if not answer:
+        return
+    size, stamp, header, reason, dicom = answer
+    entry = Entry(key, size, stamp)
+    yield Found(entry, _header(header)) if header else Refused(entry, reason, dicom)
+
+
+def _header(plain: Answer) -> Header:
+    sop_instance, sop_class, study, series, syntax, offset, raw, implicit, omitted, pixels, attributes = plain
+    return Header(
+        sop_instance_uid=sop_instance,
+        sop_class_uid=sop_class,
+        study_instance_uid=study,
+        series_instance_uid=series,
+        transfer_syntax_uid=syntax,
+        dataset_offset=offset,
+        raw=raw,
+        implicit=implicit,
+        omitted=tuple(Omitted(*each) for each in omitted),
+        pixels=PixelData(*pixels) if pixels else None,
+        attributes=attributes,
+    )
+
+
+def _plain(header: Header) -> Answer:
+    pixels = header.pixels
+    return (
+        header.sop_instance_uid,
+        header.sop_class_uid,
+        header.study_instance_uid,
+        header.series_instance_uid,
+        header.transfer_syntax_uid,
+        header.dataset_offset,
+        header.raw,
+        header.implicit,
+        [(o.at, o.offset, o.length) for o in header.omitted],
+        (pixels.offset, pixels.length, pixels.keyword) if pixels else None,
+        dict(header.attributes),
+    )
+
+
+def read_object(path: str) -> Answer:
+    """Opens one file and reads its header. Whatever is wrong with the file is in the answer."""
+    try:
+        descriptor = os.open(path, OPEN)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        return _unreadable(error)
+    try:
+        return _read(descriptor)
+    except OSError as error:
+        return _unreadable(error)
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> Answer:
+    before = os.fstat(descriptor)
+    size, stamp = before.st_size, stamp_of(before)
+    if not stat.S_ISREG(before.st_mode):
+        return (0, "", None, "it is not a file any more", False)
+
+    def read(offset: int, length: int) -> bytes:
+        return pread(descriptor, offset, length)
+
+    plain, reason, dicom = None, "", True
+    try:
+        plain = _plain(read_header(read, size))
+    except BrokenDicom as error:
+        reason = str(error)
+    except NotDicom as error:
+        reason, dicom = str(error), False
+    after = os.fstat(descriptor)
+    if (after.st_size, stamp_of(after)) != (size, stamp):
+        return (size, "", None, "it changed while it was being read", True)
+    return (size, stamp, plain, reason, dicom)
+
+
+def _unreadable(error: OSError) -> Answer:
+    return (0, "", None, f"it cannot be read: {error.strerror or error}", True)
+
+
+# Between processes
+
+
+def _send(pipe: IO[bytes], value: Any) -> None:
+    data = marshal.dumps(value)
+    pipe.write(len(data).to_bytes(8, "little") + data)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> Any:
+    """EOFError: the other end is gone."""
+    head = pipe.read(8)
+    data = pipe.read(int.from_bytes(head, "little"))
+    if len(head) < 8 or not data:
+        raise EOFError
+    return marshal.loads(data)
+
+
+class _Reader:
+    """One reading process. When it dies, what it had in hand is read here."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", "-m", "kahu.stores.reading"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdin
+        assert self._process.stdout
+        self._asks, self._tells = self._process.stdin, self._process.stdout
+
+    def ask(self, paths: list[str]) -> None:
+        with suppress(BrokenPipeError):
+            _send(self._asks, [os.fsencode(path) for path in paths])
+
+    def answers(self, paths: list[str]) -> list[Answer]:
+        """To the oldest question; `paths` are those that were asked for."""
+        try:
+            answers: list[Answer] = _receive(self._tells)
+        except (EOFError, ValueError):
+            answers = [read_object(path) for path in paths]
+        return answers
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._tells.close()
+        with suppress(BrokenPipeError):
+            self._asks.close()
+
+
+def _serve(asks: IO[bytes], tells: IO[bytes], read: Callable[[str], Answer] = read_object) -> None:
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            _send(tells, [read(os.fsdecode(path)) for path in _receive(asks)])
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    _serve(sys.stdin.buffer, sys.stdout.buffer)
