@@ -18,7 +18,7 @@ from pydicom.uid import MPEG2MPML, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from kahu.dicom import frames
 from kahu.dicom.frames import PixelFacts
-from kahu.dicom.header import PixelData
+from kahu.dicom.header import PixelData, ReadAt
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 from kahu.testing import samples
 
@@ -110,7 +110,7 @@ def stored_frame(dataset: Dataset, number: int = 1) -> bytes:
     return frames.read_frame(reader(value), facts, pixels, syntax, number, packed)
 
 
-def reader(data: bytes) -> frames.ReadAt:
+def reader(data: bytes) -> ReadAt:
     return lambda offset, length: data[offset : offset + length]
 
 
