@@ -64,12 +64,12 @@ class Kahu:
         self.ledger = Ledger(self.database)
         self.ledger.requeue(alone=True)
         self.executor = choose_executor(settings)
-        self.executor.sweep(keep=())
         arrive.sweep(self.database, self.places)
         self.tokens = Tokens(self.database)
         self.audit = Audit(self.database)
         self.shelf = Shelf(settings.tools)
         self.runs = Runs(self.database, self.ledger, self.shelf, self.executor)
+        self.executor.sweep(keep=self.runs.jobs())
         self.case = CaseHandler(
             database=self.database,
             ledger=self.ledger,
