@@ -5,12 +5,14 @@ what one `struct` call gives. `tag_of_key` turns it into the usual ``group << 16
 """
 
 import struct
+from collections.abc import Container, Iterator
 
 UNDEFINED = 0xFFFFFFFF
 
 # VRs with a 16-bit length, and those with two reserved bytes and a 32-bit length (PS3.5 §7.1.2).
 SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_VRS = SHORT | LONG
 BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 explicit = struct.Struct("<I2sH").unpack_from  # key, VR, 16-bit length
@@ -36,34 +38,85 @@ class Odd(Exception):
     """Not encoded as PS3.5 says: a more patient reader may still understand it."""
 
 
-def header(data: bytes, at: int, is_implicit: bool) -> tuple[int, str, int, int]:
-    """The key, VR ("" in implicit VR), length and value's position of the element that begins at `at`.
+def header(data: bytes, at: int, is_implicit: bool) -> tuple[int, bytes, int, int]:
+    """The key, VR (b"" in implicit VR), length and value's position of the element that begins at `at`.
 
     Odd: that is no VR. struct.error: the data end before.
     """
     if is_implicit:
         key, length = implicit(data, at)
-        return key, "", length, at + 8
+        return key, b"", length, at + 8
     key, vr, length = explicit(data, at)
     if vr in SHORT:
-        return key, vr.decode(), length, at + 8
+        return key, vr, length, at + 8
     if vr in LONG:
-        return key, vr.decode(), uint32(data, at + 8)[0], at + 12
-    raise Odd("unknown VR")
+        return key, vr, uint32(data, at + 8)[0], at + 12
+    raise Odd("no VR where one should be")
 
 
 def sequence_end(data: bytes, at: int, is_implicit: bool) -> int:
     """Behind the delimiter of a sequence of undefined length whose first item begins at `at`.
 
-    -1: the data end before. Odd: these are no items. Nesting costs no recursion.
+    -1: the data end before. Odd: these are no items.
     """
+    return _delimited(data, at, is_implicit, in_item=False)
+
+
+def elements(
+    data: bytes, at: int, end: int, is_implicit: bool, absent: Container[int] = ()
+) -> Iterator[tuple[int, bytes, int, int]]:
+    """The elements of `data[at:end]`: key, VR, where the value begins and ends (with its delimiter, if any).
+
+    `absent`: positions of values that are not there though their length says so. Odd: they cannot be read.
+    """
+    while at < end:
+        try:
+            key, vr, length, start = header(data, at, is_implicit)
+        except struct.error:
+            raise Odd("it ends within an element") from None
+        if length == UNDEFINED:
+            at = sequence_end(data, start, is_implicit or vr == b"UN")
+            if at < 0:
+                raise Odd("a sequence without an end")
+        else:
+            at = start if start in absent else start + length
+        if at > end or key in DELIMITERS:
+            raise Odd("a value beyond the end")
+        yield key, vr, start, at
+
+
+def items(data: bytes, at: int, end: int, is_implicit: bool) -> Iterator[tuple[int, int, bool]]:
+    """The items of a sequence `data[at:end]`: where the elements of each begin and end, and whether they are
+    implicit VR: some writers made them so in files that are explicit. Odd: these are no items.
+    """
+    while at + 8 <= end:
+        key, length = implicit(data, at)
+        at += 8
+        if key == SEQUENCE_END:
+            return
+        if key != ITEM:
+            raise Odd("no item where one should be")
+        item_implicit = is_implicit or data[at + 4 : at + 6] not in _VRS
+        if length == UNDEFINED:
+            behind = _delimited(data, at, item_implicit, in_item=True)
+            stop = behind - 8
+        else:
+            behind = stop = at + length
+        if not at <= stop <= end:
+            raise Odd("an item beyond the end")
+        yield at, stop, item_implicit
+        at = behind
+
+
+def _delimited(data: bytes, at: int, is_implicit: bool, in_item: bool) -> int:
+    """Behind the delimiter that ends the sequence, or the item, in which `at` is. Nesting is no recursion."""
     n = len(data)
     levels = [is_implicit]  # of each sequence that is open
-    in_item = False
+    whole = not in_item
     try:
         while True:
+            key, length = implicit(data, at)
             if not in_item:
-                key, length = implicit(data, at)
                 at += 8
                 if key == ITEM:
                     if length == UNDEFINED:
@@ -77,21 +130,21 @@ def sequence_end(data: bytes, at: int, is_implicit: bool) -> int:
                     in_item = True
                 else:
                     raise Odd("no item where one should be")
-                continue
-            key, _ = implicit(data, at)
-            if key == ITEM_END:
+            elif key == ITEM_END:
                 at += 8
                 in_item = False
-                continue
-            if key in (ITEM, SEQUENCE_END):
+                if len(levels) == 1 and not whole:
+                    return at
+            elif key in DELIMITERS:
                 raise Odd("an item without an end")
-            _, vr, length, at = header(data, at, levels[-1])
-            if length != UNDEFINED:
-                at += length
-            elif vr in ("", "SQ", "UN"):
-                levels.append(levels[-1] or vr == "UN")  # UN of undefined length holds implicit VR: §6.2.2
-                in_item = False
             else:
-                raise Odd("undefined length")
+                _, vr, length, at = header(data, at, levels[-1])
+                if length != UNDEFINED:
+                    at += length
+                elif vr in (b"", b"SQ", b"UN"):
+                    levels.append(levels[-1] or vr == b"UN")  # such UN hold implicit VR: PS3.5 §6.2.2
+                    in_item = False
+                else:
+                    raise Odd("undefined length")
     except struct.error:
         return -1

@@ -115,10 +115,7 @@ def inflated(read: ReadAt, size: int, dataset_offset: int) -> tuple[bytes, Pixel
     BrokenDicom: it cannot be inflated, or would be larger than 1 GiB.
     """
     data = _inflate(read, size, dataset_offset)
-    try:
-        return data, walk(_reader(data), len(data), data, 0, False).pixels
-    except Odd as error:
-        raise BrokenDicom("its inflated data set cannot be read", COPY_AGAIN) from error
+    return data, _inflated(data).pixels
 
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -200,8 +197,8 @@ def _dataset(read: ReadAt, size: int, head: bytes, at: int, syntax: str) -> tupl
     """The data set at `at`, and whether what is kept of it is implicit VR."""
     if syntax == DEFLATED:
         data = _inflate(read, size, at)
-        walked, is_implicit = _dataset(_reader(data), len(data), data[:_HEAD], 0, EXPLICIT_LE)
-        return _not_addressable(walked), is_implicit
+        walked = _inflated(data)
+        return replace(walked, pixels=walked.pixels and replace(walked.pixels, offset=-1)), False
     if syntax != EXPLICIT_BE:
         is_implicit = syntax == IMPLICIT_LE
         try:
@@ -228,14 +225,16 @@ def _inflate(read: ReadAt, size: int, at: int) -> bytes:
     return b"".join(pieces)
 
 
-def _reader(data: bytes) -> ReadAt:
-    return lambda offset, length: data[offset : offset + length]
+def _inflated(data: bytes) -> Walked:
+    """Goes through an inflated data set; nothing of it but the pixel data is left out."""
 
+    def read(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
 
-def _not_addressable(walked: Walked) -> Walked:
-    """What was found in bytes that are not in the file as such."""
-    pixels = walked.pixels and replace(walked.pixels, offset=-1)
-    return replace(walked, pixels=pixels, omitted=tuple(replace(o, offset=-1) for o in walked.omitted))
+    try:
+        return walk(read, len(data), data[:_HEAD], 0, is_implicit=False, omit=False)
+    except Odd as error:
+        raise BrokenDicom("its deflated data set cannot be read", COPY_AGAIN) from error
 
 
 @cache

@@ -22,6 +22,7 @@ from kahu.dicom.walk import (
     PixelData,
     ReadAt,
     Walked,
+    pixel_data,
     pixels_end,
     roles,
     truncated,
@@ -41,20 +42,29 @@ _NUMBER_SIZES = {
 
 
 def walk(read: ReadAt, size: int, at: int, *, is_implicit: bool, big_endian: bool) -> Walked:
-    """Goes through the data set at `at` of a file, to the pixel data; what lies behind them is left.
+    """Goes through the data set at `at` of a file. BrokenDicom: pydicom cannot read it either."""
+    walked = _read(read, size, at, is_implicit, big_endian)
+    if walked.pixels is None:
+        return walked
+    end = pixels_end(read, size, walked.pixels)
+    if walked.pixels.length is None or size - end < 8:
+        return walked
+    try:
+        behind = _read(read, size, end, is_implicit, big_endian)
+    except BrokenDicom:
+        return walked
+    return walked.followed_by(behind)
 
-    BrokenDicom: pydicom cannot read it either.
-    """
+
+def _read(read: ReadAt, size: int, at: int, is_implicit: bool, big_endian: bool) -> Walked:
+    """The elements from `at` to the pixel data, or to the end."""
     file = _File(read, size, at)
-    seen: list[PixelData] = []
+    pixels: list[PixelData] = []
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        if tag not in PIXEL_DATA:
-            return False
-        vr = vr if vr in ("OB", "OW", "OF", "OD") else one_vr(vr_of_tag(tag), signed=False)
-        undefined = length == UNDEFINED
-        seen.append(PixelData(file.tell(), None if undefined else length, PIXEL_DATA[tag], vr))
-        return True
+        if tag in PIXEL_DATA:
+            pixels.append(pixel_data(tag, (vr or "").encode(), length, file.tell()))
+        return tag in PIXEL_DATA
 
     try:
         with text.quietly():
@@ -66,10 +76,7 @@ def walk(read: ReadAt, size: int, at: int, *, is_implicit: bool, big_endian: boo
         if isinstance(error, KahuError):
             raise
         raise BrokenDicom("its data set cannot be read", COPY_AGAIN) from error
-    if not seen:
-        return walked
-    pixels_end(read, size, seen[-1])
-    return replace(walked, pixels=seen[-1])
+    return replace(walked, pixels=pixels[-1] if pixels else None)
 
 
 def _encode(ds: Dataset, read: ReadAt, size: int, big_endian: bool) -> Walked:
@@ -85,10 +92,9 @@ def _encode(ds: Dataset, read: ReadAt, size: int, big_endian: bool) -> Walked:
                 continue  # fragments where no pixel data are: nobody could tell what they mean
             if element.value_tell + length > size:
                 raise BrokenDicom(truncated(element.tag), COPY_AGAIN)
-            if vr in BINARY:
+            if vr in BINARY and not (big_endian and vr in _NUMBER_SIZES):
                 out += _element_header(element.tag, vr, length)
-                swapped = big_endian and vr in _NUMBER_SIZES
-                omitted.append(Omitted(len(out), -1 if swapped else element.value_tell, length))
+                omitted.append(Omitted(len(out), element.value_tell, length))
                 continue
             if length > _MOST_VALUE:
                 raise BrokenDicom(f"the value of {element.tag} is longer than 256 MiB", COPY_AGAIN)

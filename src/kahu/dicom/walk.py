@@ -65,7 +65,7 @@ class Omitted:
     at: int
     """where in `Header.raw` the value would begin (its tag, VR and true length stand before)"""
     offset: int
-    """where it begins in the file; -1: not addressable there (deflated, big endian)"""
+    """where it begins in the file"""
     length: int
 
 
@@ -79,6 +79,11 @@ class Walked:
     found: Mapping[int, tuple[bytes, bytes]]
     """key of each element of the index that is there, and of Specific Character Set -> VR, value"""
 
+    def followed_by(self, behind: "Walked") -> "Walked":
+        """With the elements that stand behind the pixel data. Nothing of the index is looked for there."""
+        moved = tuple(replace(value, at=value.at + len(self.raw)) for value in behind.omitted)
+        return replace(self, raw=self.raw + behind.raw, omitted=self.omitted + moved)
+
 
 @cache
 def roles() -> Mapping[int, bytes]:
@@ -88,21 +93,18 @@ def roles() -> Mapping[int, bytes]:
     return {key: vr_of_tag(tag_of_key(key)).encode() for key in wanted} | dict.fromkeys(stops, b"")
 
 
-def walk(read: ReadAt, size: int, head: bytes, at: int, is_implicit: bool) -> Walked:
+def walk(read: ReadAt, size: int, head: bytes, at: int, is_implicit: bool, omit: bool = True) -> Walked:
     """Goes through the data set that begins at `at`; `head` is what has been read of the file's beginning.
 
+    `omit`: leave long binary values in the file; without, only the pixel data are left there.
     Odd: this is not plain little endian. BrokenDicom: a value goes beyond the end of the file.
     """
-    walked = _elements(read, size, head, 0, at, is_implicit)
+    walked = _elements(read, size, head, 0, at, is_implicit, omit)
     if walked.pixels is None:
         return walked
     end = pixels_end(read, size, walked.pixels)
-    behind = _behind(read, size, end, is_implicit) if end < size else None
-    if behind is None:
-        return walked
-    before = len(walked.raw)
-    moved = tuple(replace(o, at=o.at + before) for o in behind.omitted)
-    return replace(walked, raw=walked.raw + behind.raw, omitted=walked.omitted + moved)
+    behind = _behind(read, size, end, is_implicit, omit) if end < size else None
+    return walked.followed_by(behind) if behind else walked
 
 
 def pixels_end(read: ReadAt, size: int, pixels: PixelData) -> int:
@@ -134,19 +136,21 @@ def _fragments_end(read: ReadAt, size: int, at: int) -> int:
     raise BrokenDicom("its compressed pixel data have more than a million fragments", COPY_AGAIN)
 
 
-def _behind(read: ReadAt, size: int, at: int, is_implicit: bool) -> Walked | None:
+def _behind(read: ReadAt, size: int, at: int, is_implicit: bool, omit: bool) -> Walked | None:
     """The elements behind the pixel data; None: there are none that can be read."""
     head = read(at, _MORE)
     if len(head) < 8 or tag_of_key(implicit(head, 0)[0]) <= max(PIXEL_DATA):
         return None
     try:
-        walked = _elements(read, size, head, at, 0, is_implicit)
+        walked = _elements(read, size, head, at, 0, is_implicit, omit)
     except (Odd, BrokenDicom):
         return None
     return walked if walked.pixels is None else None
 
 
-def _elements(read: ReadAt, size: int, buf: bytes, base: int, pos: int, is_implicit: bool) -> Walked:
+def _elements(
+    read: ReadAt, size: int, buf: bytes, base: int, pos: int, is_implicit: bool, omit: bool
+) -> Walked:
     """Goes through the elements from `pos` of `buf`, the file's bytes from `base` on, to the pixel data.
 
     One long loop on local names: it runs a hundred times for every file of an archive.
@@ -193,7 +197,7 @@ def _elements(read: ReadAt, size: int, buf: bytes, base: int, pos: int, is_impli
             elif role == b"":
                 if key == 0 and _is_padding(read, size, base + pos):
                     break
-                pixels = _pixels(key, vr, length, base + value)
+                pixels = pixel_data(tag_of_key(key), vr, length, base + value)
                 break
             elif length <= LONG_VALUE and end <= n:
                 found[key] = (vr or role, buf[value:end])
@@ -210,7 +214,7 @@ def _elements(read: ReadAt, size: int, buf: bytes, base: int, pos: int, is_impli
                 need = 2 * n
             elif base + end > size:
                 raise BrokenDicom(truncated(tag_of_key(key)), COPY_AGAIN)
-            elif length > LONG_VALUE and _is_binary(vr, key):
+            elif omit and length > LONG_VALUE and _is_binary(vr, key):
                 pieces.append(buf[keep:value])
                 kept += value - keep
                 omitted.append(Omitted(kept, base + value, length))
@@ -258,12 +262,14 @@ def _is_padding(read: ReadAt, size: int, at: int) -> bool:
     return size - at <= _MOST_PADDING and not read(at, size - at).strip(b"\0")
 
 
-def _pixels(key: int, vr: bytes, length: int, offset: int) -> PixelData:
-    keyword = PIXEL_DATA.get(tag_of_key(key))
+def pixel_data(tag: int, vr: bytes, length: int, offset: int) -> PixelData:
+    """What the header of a pixel data element says. Odd: it is another element."""
+    keyword = PIXEL_DATA.get(tag)
     if keyword is None:
         raise Odd("a delimiter, or a command element, where none should be")
     if vr not in (b"OB", b"OW", b"OF", b"OD"):
-        vr = {"FloatPixelData": b"OF", "DoubleFloatPixelData": b"OD"}.get(keyword, b"OW")
+        known = {"FloatPixelData": b"OF", "DoubleFloatPixelData": b"OD"}
+        vr = known.get(keyword, b"OB" if length == UNDEFINED else b"OW")
     return PixelData(offset, None if length == UNDEFINED else length, keyword, vr.decode())
 
 
