@@ -243,38 +243,43 @@ def _keywords() -> Mapping[int, str]:
 
 
 def _attributes(walked: Walked, charset: text.Encodings) -> dict[str, str]:
-    """The index attributes as text, in the order of the data set."""
+    """The index attributes as text; Specific Character Set is none of them."""
     keywords = _keywords()
+    names: list[str] = []
+    values: list[bytes] = []
     attributes: dict[str, str] = {}
     for key, (vr, value) in walked.found.items():
-        keyword = keywords.get(key)
-        if keyword is None:
+        if key == CHARACTER_SET or vr in _NO_TEXT:
             continue
         if vr in _NUMBERS:
-            decoded = _numbers(vr, value)
-        elif vr in _NO_TEXT:
-            continue
+            attributes[keywords[key]] = _numbers(vr, value)
         else:
-            decoded = _text(value, charset)
-        if decoded:
-            attributes[keyword] = decoded
-    return attributes
+            names.append(keywords[key])
+            values.append(value)
+    attributes.update(zip(names, _texts(values, charset), strict=True))
+    return {keyword: value for keyword, value in attributes.items() if value}
+
+
+def _texts(values: list[bytes], charset: text.Encodings) -> list[str]:
+    """Texts without padding. They are nearly always plain ASCII, and then decoded at once, as one.
+
+    NUL is no character of DICOM but a common padding, and databases refuse it.
+    """
+    joined = b"\x1f".join(values)
+    if joined.isascii() and b"\x1b" not in joined and joined.count(b"\x1f") == len(values) - 1:
+        texts = joined.decode("ascii").replace("\0", "").split("\x1f")
+    else:
+        texts = [text.decode(value, charset).replace("\0", "") for value in values]
+    return [
+        "\\".join([part.strip(" ") for part in one.split("\\")]) if "\\" in one else one.strip(" ")
+        for one in texts
+    ]
 
 
 def _numbers(vr: bytes, value: bytes) -> str:
     form = _NUMBERS[vr]
     count = len(value) // struct.calcsize("<" + form)
     return "\\".join(map(str, struct.unpack_from(f"<{count}{form}", value)))
-
-
-def _text(value: bytes, charset: text.Encodings) -> str:
-    """Text without padding. NUL is no character of DICOM, and databases refuse it."""
-    decoded = text.decode(value, charset).strip(" \0")
-    if "\0" in decoded:
-        decoded = decoded.replace("\0", "")
-    if "\\" in decoded:
-        decoded = "\\".join(part.strip(" ") for part in decoded.split("\\"))
-    return decoded
 
 
 def _uid(value: bytes) -> str:

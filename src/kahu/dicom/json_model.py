@@ -10,7 +10,6 @@ It says what pydicom's `Dataset.to_json` says, but for this:
 """
 
 import math
-import operator
 import struct
 from base64 import b64encode
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -23,7 +22,7 @@ import msgspec
 
 from kahu.dicom import text
 from kahu.dicom.attributes import one_vr, vr_of_tag
-from kahu.dicom.elements import BINARY, Odd, elements, items, key_of_tag, tag_of_key
+from kahu.dicom.elements import BINARY, LONG, SHORT, Odd, elements, items, key_of_tag, tag_of_key
 from kahu.dicom.walk import CHARACTER_SET, LONG_VALUE, Omitted
 from kahu.errors import NotFound
 
@@ -37,8 +36,9 @@ _EXACT = 2**53
 _PIXELS = {"OF": "7FE00008", "OD": "7FE00009"}
 _SIGNED = key_of_tag(0x00280103)
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
-_UNSURE = ("", "UN")
+_FORMS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+_NUMBERS = {vr: struct.Struct("<" + form) for vr, form in _FORMS.items()}
+_STATED = {vr: vr.decode() for vr in SHORT | LONG} | {b"": "", b"UN": ""}
 _UNDEFINED_LENGTH = b"\xff\xff\xff\xff"
 _OWN_CHARSET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ONE_VALUE = frozenset({"LT", "ST", "UR", "UT"})
@@ -140,36 +140,30 @@ class _Writer:
         result: _Json = {}
         creators: dict[int, str] = {}
         waiting: list[tuple[str, str, int, int]] = []  # for Pixel Representation, which may come later
-        tags: list[int] = []
         for key, stated, start, stop in elements(raw, at, end, implicit, self._absent):
             if key <= 0xFFFF:
                 continue  # a group length
-            tag = tag_of_key(key)
-            tags.append(tag)
             name = _name(key)
             if key == CHARACTER_SET:
                 item = replace(item, charset=text.encodings(raw[start:stop]))
                 result[name] = {"vr": "CS", "Value": ["ISO_IR 192"]}
                 continue
-            if tag & 0x10000 and 0x10 <= tag & 0xFFFF <= 0xFF:
-                creators[tag >> 16 << 8 | tag & 0xFF] = raw[start:stop].decode("latin-1").strip(" \0")
-            elif key == _SIGNED:
+            if key == _SIGNED:
                 item = replace(item, signed=raw[start : start + 2] == b"\1\0")
-            vr = stated.decode()
-            if vr in _UNSURE:
-                vr = _known_vr(tag, creators, raw[start - 4 : start])
-            if " or " in vr:
+            elif key & 1 and 0x10 <= key >> 16 <= 0xFF:
+                creators[_block(key, key >> 16)] = raw[start:stop].decode("latin-1").strip(" \0")
+            vr = _STATED[stated] or _known_vr(key, creators, raw[start - 4 : start])
+            if vr == "SQ":
+                result[name] = self._sequence(name, start, stop, implicit or stated == b"UN", item)
+            elif " or " in vr:
                 waiting.append((name, vr, start, stop))
                 result[name] = None
-            elif vr == "SQ":
-                result[name] = self._sequence(name, start, stop, implicit or stated == b"UN", item)
             else:
                 result[name] = self._element(name, vr, start, stop, item)
         for name, vr, start, stop in waiting:
             result[name] = self._element(name, one_vr(vr, item.signed), start, stop, item)
-        if any(map(operator.ge, tags, tags[1:])):
-            return dict(sorted(result.items()))
-        return result
+        names = sorted(result)
+        return result if names == list(result) else {name: result[name] for name in names}
 
     def _element(self, name: str, vr: str, start: int, stop: int, item: _Item) -> _Json:
         if start in self._absent:
@@ -212,15 +206,20 @@ class _Writer:
         return {"vr": vr, "InlineBinary": b64encode(self._raw[start:stop]).decode()}
 
 
-def _known_vr(tag: int, creators: Mapping[int, str], length: bytes) -> str:
+def _known_vr(key: int, creators: Mapping[int, str], length: bytes) -> str:
     """The VR of an element that does not say: only sequences have no length, dictionaries know the rest."""
     if length == _UNDEFINED_LENGTH:
         return "SQ"
-    if not tag & 0x10000:
-        return vr_of_tag(tag)
-    if 0x10 <= tag & 0xFFFF <= 0xFF:
+    if not key & 1:
+        return vr_of_tag(tag_of_key(key))
+    if 0x10 <= key >> 16 <= 0xFF:
         return "LO"  # a private creator
-    return vr_of_tag(tag, creators.get(tag >> 8, ""))
+    return vr_of_tag(tag_of_key(key), creators.get(_block(key, key >> 24), ""))
+
+
+def _block(key: int, number: int) -> int:
+    """The private block `number` of the group of an element (PS3.5 §7.8.1)."""
+    return number << 16 | key & 0xFFFF
 
 
 @lru_cache(maxsize=16384)
@@ -231,11 +230,13 @@ def _name(key: int) -> str:
 
 def _numbers(vr: str, value: bytes) -> list[Any]:
     """Binary numbers. Odd: a part of one is missing."""
-    form = _NUMBERS[vr]
-    count, rest = divmod(len(value), struct.calcsize("<" + form))
-    if rest:
+    one = _NUMBERS[vr]
+    if len(value) == one.size:
+        numbers = list(one.unpack(value))
+    elif len(value) % one.size:
         raise Odd("part of a number")
-    numbers = list(struct.unpack(f"<{count}{form}", value))
+    else:
+        numbers = list(struct.unpack(f"<{len(value) // one.size}{_FORMS[vr]}", value))
     if vr in ("FL", "FD"):
         return [number if math.isfinite(number) else _not_finite(number) for number in numbers]
     if vr in ("UV", "SV"):
