@@ -17,7 +17,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import MPEG2MPML, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from kahu.dicom import frames
-from kahu.dicom.frames import PixelFacts
+from kahu.dicom.frames import Frames, PixelFacts
 from kahu.dicom.header import PixelData, ReadAt
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 from kahu.testing import samples
@@ -62,11 +62,11 @@ def test_every_file_decodes_as_pydicom_decodes_it(path: Path) -> None:
     dataset = read(path)
     if path.name in BROKEN:
         with pytest.raises(BrokenDicom, match=BROKEN[path.name]):
-            frames.decode_dataset(dataset)
+            Frames(dataset).decode()
         return
     facts = PixelFacts.of(dataset)
     for number in {1, (facts.frames + 1) // 2, facts.frames}:
-        array = frames.decode_dataset(dataset, number)
+        array = Frames(dataset).decode(number)
         assert array.shape[:2] == (facts.rows, facts.columns)
         assert array.dtype.newbyteorder("<") == facts.dtype
         try:
@@ -78,7 +78,7 @@ def test_every_file_decodes_as_pydicom_decodes_it(path: Path) -> None:
 
 def test_lossless_jpeg_decodes_to_the_original() -> None:
     """pydicom has no decoder for it here; the same picture is there uncompressed."""
-    compressed, original = (frames.decode_dataset(read(file_named(name))) for name in GDCM)
+    compressed, original = (Frames(read(file_named(name))).decode() for name in GDCM)
     np.testing.assert_array_equal(compressed, original)
 
 
@@ -94,7 +94,7 @@ def test_every_transfer_syntax_gives_the_same_picture_and_the_same_native_bytes(
     pixels = samples.phantom("MR", 3, 17, 23)
     dataset = samples.multiframe(pixels=pixels, transfer_syntax=syntax)
     for number, expected in enumerate(pixels, 1):
-        np.testing.assert_array_equal(frames.decode_dataset(dataset, number), expected)
+        np.testing.assert_array_equal(Frames(dataset).decode(number), expected)
         frame = stored_frame(dataset, number)
         native = frames.native(frame, PixelFacts.of(dataset), syntax)
         assert native == expected.astype("<u2").tobytes()
@@ -123,7 +123,7 @@ def test_native_bytes_are_what_the_attributes_describe(path: Path) -> None:
     native = frames.native(stored_frame(dataset), facts, dataset.file_meta.TransferSyntaxUID)
     assert len(native) == -(-facts.frame_bits // 8)
     again = frames.decode(native, facts, LITTLE)
-    expected = frames.decode_dataset(dataset)
+    expected = Frames(dataset).decode()
     # Colour goes to YBR and back, and half of it is thrown away by 4:2:2: a shade may differ, a colour may
     # not.
     colour = facts.photometric.startswith("YBR_FULL")
@@ -205,7 +205,7 @@ def test_what_cannot_be_had_says_so() -> None:
     facts = PixelFacts.of(dataset)
     for number in (0, 4):
         with pytest.raises(NotFound, match=f"no frame {number}"):
-            frames.decode_dataset(dataset, number)
+            Frames(dataset).decode(number)
     with pytest.raises(NotAcceptable, match="video"):
         frames.encapsulated_ranges(reader(b""), PixelData(0, None, "PixelData"), 9, MPEG2MPML)
     with pytest.raises(NotAcceptable, match="cannot be decoded") as caught:
@@ -270,7 +270,7 @@ def test_big_endian_bytes_of_words_are_put_right() -> None:
     dataset = samples.instance(transfer_syntax=ExplicitVRBigEndian)
     facts = PixelFacts.of(dataset)
     assert frames.native(dataset.PixelData, facts, ExplicitVRBigEndian) == (
-        frames.decode_dataset(dataset).astype("<u2").tobytes()
+        Frames(dataset).decode().astype("<u2").tobytes()
     )
 
 
@@ -285,6 +285,6 @@ def test_float_pixel_data_needs_no_bits_allocated() -> None:
     dataset = samples.instance(rows=2, columns=3)
     del dataset.PixelData, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit
     dataset.FloatPixelData = np.linspace(0, 1, 6, dtype="<f4").tobytes()
-    array = frames.decode_dataset(pydicom.dcmread(io.BytesIO(samples.encode(dataset))))
+    array = Frames(pydicom.dcmread(io.BytesIO(samples.encode(dataset)))).decode()
     assert array.dtype == np.float32
     np.testing.assert_allclose(array, np.linspace(0, 1, 6).reshape(2, 3))

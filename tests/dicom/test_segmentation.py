@@ -170,9 +170,12 @@ def test_segments_without_a_colour_get_distinct_ones() -> None:
 # Segmentations that others wrote
 
 
+CONCEPT = highdicom.sr.CodedConcept(*ANATOMY)
+
+
 def by_highdicom(datasets: list[Dataset], pixels: NDArray[Any], kind: str) -> Dataset:
-    description = highdicom.seg.SegmentDescription(1, "One", ANATOMY, ANATOMY, "MANUAL")
-    other = highdicom.seg.SegmentDescription(2, "Two", ANATOMY, ANATOMY, "MANUAL")
+    description = highdicom.seg.SegmentDescription(1, "One", CONCEPT, CONCEPT, "MANUAL")
+    other = highdicom.seg.SegmentDescription(2, "Two", CONCEPT, CONCEPT, "MANUAL")
     seg = highdicom.seg.Segmentation(
         datasets,
         pixels,

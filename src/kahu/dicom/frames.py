@@ -20,10 +20,10 @@ from kahu.dicom.header import PixelData, ReadAt
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 
 __all__ = [
+    "Frames",
     "PixelFacts",
     "Ranges",
     "decode",
-    "decode_dataset",
     "encapsulated",
     "encapsulated_ranges",
     "is_video",
@@ -348,17 +348,43 @@ def decode(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any
     return _rgb_of(array, facts.bits_stored) if ybr else array
 
 
-def decode_dataset(dataset: Dataset, number: int = 1) -> NDArray[Any]:
-    """Frame `number` of a pydicom `Dataset` that holds its pixel data, as `decode`."""
-    facts = PixelFacts.of(dataset)
-    if facts.keyword not in dataset:
-        raise BrokenDicom("this instance has no pixel data", "read the whole file")
-    value = memoryview(dataset[facts.keyword].value)
+class Frames:
+    """The frames of a pydicom `Dataset` that holds its pixel data. BrokenDicom: it has no image, or no pixel
+    data.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.facts = PixelFacts.of(dataset)
+        if self.facts.keyword not in dataset:
+            raise BrokenDicom("this instance has no pixel data", "read the whole file")
+        self.transfer_syntax = _syntax_of(dataset)
+        self._value = memoryview(dataset[self.facts.keyword].value)
+        compressed = encapsulated(self.transfer_syntax)
+        self._pixels = PixelData(0, None if compressed else len(self._value), self.facts.keyword)
+        self._packed = pack(self._ranges()) if compressed else None
+
+    def __len__(self) -> int:
+        return self.facts.frames
+
+    def stored(self, number: int) -> bytes:
+        """The frame bytes of frame `number`. NotFound: there is no such frame."""
+        return read_frame(self._read, self.facts, self._pixels, self.transfer_syntax, number, self._packed)
+
+    def decode(self, number: int = 1) -> NDArray[Any]:
+        """Frame `number` as an array: see `decode`."""
+        return decode(self.stored(number), self.facts, self.transfer_syntax)
+
+    def _ranges(self) -> list[Ranges]:
+        return encapsulated_ranges(self._read, self._pixels, self.facts.frames, self.transfer_syntax)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        return bytes(self._value[offset : offset + length])
+
+
+def _syntax_of(dataset: Dataset) -> str:
+    """Of a dataset in memory; the default where nothing is stated (PS3.5 §10)."""
     meta = getattr(dataset, "file_meta", None) or Dataset()
-    syntax = str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
-    pixels = PixelData(0, None if encapsulated(syntax) else len(value), facts.keyword)
-    frame = read_frame(lambda offset, n: bytes(value[offset : offset + n]), facts, pixels, syntax, number)
-    return decode(frame, facts, syntax)
+    return str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
 
 
 def native(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> bytes:

@@ -7,25 +7,20 @@ everyone does.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import highdicom
 import numpy as np
-from highdicom.color import CIELabColor
-from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage, generate_uid
 
-from kahu.dicom import frames
 from kahu.dicom.attributes import tag_of
+from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item
 from kahu.dicom.volume import Grid, Plane, planes_of
 from kahu.errors import BadRequest, BrokenDicom, Conflict, NotFound, Unsupported
 
-__all__ = ["AlgorithmFacts", "Code", "Segment", "Segmentation", "build", "palette", "read"]
+__all__ = ["AlgorithmFacts", "Code", "Segment", "Segmentation", "build", "palette", "read", "segment_of"]
 
 _LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage, PS3.4 B.5
 
@@ -59,6 +54,17 @@ _PALETTE = (
 )
 
 
+class Code(NamedTuple):
+    """A coded concept (PS3.3 §8), e.g. ``Code("12738006", "SCT", "Brain")``."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+_ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+
+
 @dataclass(frozen=True)
 class Segment:
     """What one value of a label map means."""
@@ -84,7 +90,8 @@ class AlgorithmFacts:
     version: str
     serial: str = "0"
     """what tells one build of it from another: a tool's digest"""
-    family: Code = codes.cid7162.ArtificialIntelligence
+    family: Code = _ARTIFICIAL_INTELLIGENCE
+    """of CID 7162"""
     maker: str = "Kahu"
 
 
@@ -147,6 +154,8 @@ def build(
     BadRequest: a value without a segment, or another shape. Unsupported: the source has no frame of
     reference, so nothing can be placed on it.
     """
+    import highdicom  # takes a second and 90 MB, which those who only read need not spend
+
     if labels.shape != grid.shape:
         raise BadRequest(
             f"the label map is {labels.shape}, the image {grid.shape}", "give the image's own shape"
@@ -163,7 +172,7 @@ def build(
     seg = highdicom.seg.Segmentation(
         source_images=[_shown(source) for source in grid.sources],
         pixel_array=_in_source_order(numbered, grid),
-        segmentation_type=SegmentationTypeValues.BINARY,
+        segmentation_type="BINARY",
         segment_descriptions=_descriptions(segments, algorithm),
         series_instance_uid=generate_uid(prefix=None),
         series_number=_series_number(first),
@@ -233,19 +242,22 @@ def _shown(source: Dataset) -> Dataset:
     return shown
 
 
-def _descriptions(segments: Sequence[Segment], algorithm: AlgorithmFacts) -> list[SegmentDescription]:
+def _descriptions(segments: Sequence[Segment], algorithm: AlgorithmFacts) -> list[Dataset]:
+    import highdicom
+    from highdicom.sr import CodedConcept
+
     identification = highdicom.AlgorithmIdentificationSequence(
-        name=algorithm.name[:64], family=algorithm.family, version=algorithm.version[:64]
+        name=algorithm.name[:64], family=CodedConcept(*algorithm.family), version=algorithm.version[:64]
     )
     return [
-        SegmentDescription(
+        highdicom.seg.SegmentDescription(
             segment_number=number,
             segment_label=segment.label[:64],
-            segmented_property_category=segment.category,
-            segmented_property_type=segment.type,
-            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            segmented_property_category=CodedConcept(*segment.category),
+            segmented_property_type=CodedConcept(*segment.type),
+            algorithm_type="AUTOMATIC",
             algorithm_identification=identification,
-            display_color=CIELabColor.from_string(color),
+            display_color=highdicom.color.CIELabColor.from_string(color),
         )
         for number, (segment, color) in enumerate(zip(segments, palette(segments), strict=True), 1)
     ]
@@ -277,15 +289,15 @@ def read(dataset: Dataset, grid: Grid) -> Segmentation:
         raise BrokenDicom(
             "the frames of the segmentation do not say where they lie", "look at its functional groups"
         )
+    pixels = Frames(dataset)
     pieces = []
     for plane in planes:
-        frame = frames.decode_dataset(dataset, plane.frame)
-        for number, mask in _segments_of(dataset, plane.frame, frame, half):
+        for number, mask in _segments_of(dataset, plane.frame, pixels.decode(plane.frame), half):
             rows, columns = np.nonzero(mask)
             if len(rows):
                 pieces.append((number, _voxels(plane, rows, columns, grid)))
     described = [
-        _segment(item) for item in dataset.get("SegmentSequence") or () if int(item.SegmentNumber) > 0
+        segment_of(item) for item in dataset.get("SegmentSequence") or () if int(item.SegmentNumber) > 0
     ]
     return Segmentation(tuple(described), grid, tuple(pieces))
 
@@ -335,17 +347,37 @@ def _voxels(plane: Plane, rows: NDArray[np.intp], columns: NDArray[np.intp], gri
     return voxels
 
 
-def _segment(item: Dataset) -> Segment:
-    color = item.get("RecommendedDisplayCIELabValue")
+def segment_of(item: Dataset) -> Segment:
+    """What an item of the Segment Sequence says (PS3.3 C.8.20.4); its `value` is the segment number."""
+    lab = item.get("RecommendedDisplayCIELabValue")
     return Segment(
         value=int(item.SegmentNumber),
         label=str(item.get("SegmentLabel", "")),
         category=_code(item.get("SegmentedPropertyCategoryCodeSequence")),
         type=_code(item.get("SegmentedPropertyTypeCodeSequence")),
-        color="#{:02x}{:02x}{:02x}".format(*CIELabColor.from_dicom_value(color).to_rgb(clip=True))
-        if color
-        else "",
+        color=_rgb(lab) if lab else "",
     )
+
+
+def _rgb(lab: Sequence[int]) -> str:
+    """A CIELab value as DICOM scales it (PS3.3 C.10.7.1.1) as ``#rrggbb``, for a D65 white like everyone's."""
+    lightness = lab[0] / 65535 * 100
+    a, b = (value / 65535 * 255 - 128 for value in lab[1:])
+    y = (lightness + 16) / 116
+    t = np.array([y + a / 500, y, y - b / 200])
+    xyz = np.where(t > 6 / 29, t**3, 3 * (6 / 29) ** 2 * (t - 4 / 29)) * (0.95047, 1.0, 1.08883)
+    linear = np.clip(_XYZ_TO_RGB @ xyz, 0, 1)
+    rgb = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return "#" + bytes(np.rint(rgb * 255).astype(np.uint8).tolist()).hex()
+
+
+_XYZ_TO_RGB = np.array(
+    [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.9692660, 1.8760108, 0.0415560],
+        [0.0556434, -0.2040259, 1.0572252],
+    ]
+)
 
 
 def _code(sequence: Sequence[Dataset] | None) -> Code:

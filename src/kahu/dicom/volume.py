@@ -17,7 +17,7 @@ from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from kahu.dicom import frames
+from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_value
 from kahu.errors import BadRequest, BrokenDicom, Conflict, NotFound, Unsupported
 
@@ -177,7 +177,7 @@ def grid_of(datasets: Iterable[Dataset]) -> Grid:
 
 
 def volume_of(datasets: Iterable[Dataset]) -> Volume:
-    """The volume of one series, with its pixels. Errors as `grid_of` and `frames.decode`; Unsupported:
+    """The volume of one series, with its pixels. Errors as `grid_of` and `Frames`; Unsupported:
     colour, a Modality LUT.
     """
     grid = grid_of(datasets)
@@ -191,7 +191,8 @@ def volume_of(datasets: Iterable[Dataset]) -> Volume:
         raise Unsupported(
             "the values of this series go through a Modality LUT", "give a series with a rescale slope"
         )
-    stored = np.stack([frames.decode_dataset(plane.source, plane.frame) for plane in grid.planes])
+    pixels = {str(source.SOPInstanceUID): Frames(source) for source in grid.sources}
+    stored = np.stack([pixels[plane.sop_instance_uid].decode(plane.frame) for plane in grid.planes])
     return Volume(_rescaled(stored, grid.planes), grid)
 
 
