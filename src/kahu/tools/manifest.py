@@ -73,7 +73,7 @@ Name = Annotated[
     ),
 ]
 ParameterName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", examples=["threshold"])]
-FileName = Annotated[str, Meta(pattern=r"^[\w-][\w.+-]*$", examples=["labels.nii.gz"])]
+FileName = Annotated[str, Meta(pattern=r"^([\w-][\w.+-]*)?$", examples=["labels.nii.gz"])]
 Modality = Annotated[str, Meta(pattern=r"^[A-Z0-9_]{1,16}$", examples=["MR"])]
 
 

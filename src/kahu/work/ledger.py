@@ -318,6 +318,12 @@ class Ledger:
             sa.select(*_FIELDS).where(tasks.c.run == run).order_by(tasks.c.created, tasks.c.id)
         )
 
+    def attempts(self, kind: str) -> Sequence[tuple[str, int]]:
+        """Every task of a kind that was ever leased, by id, with its latest attempt."""
+        query = sa.select(tasks.c.id, tasks.c.attempt).where(tasks.c.kind == kind, tasks.c.attempt > 0)
+        with self.database.read() as db:
+            return [(row.id, row.attempt) for row in db.execute(query)]
+
     def changed_since(self, at: float) -> Sequence[Task]:
         """What changed at this time or later, oldest change first. `Follower` asks this well."""
         return self._tasks(sa.select(*_FIELDS).where(tasks.c.changed >= at).order_by(tasks.c.changed))
