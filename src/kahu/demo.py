@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 from xml.etree import ElementTree
 
-import httpx
+import httpx2 as httpx
 import pydicom
 from pydicom.errors import InvalidDicomError
 from rich.console import Console
