@@ -132,9 +132,10 @@ def thumbnail_of(dataset: Dataset, *, side: int = 256) -> bytes:
     """
     try:
         if dataset.get("Modality") == "SEG" and "SegmentSequence" in dataset:
-            return _jpeg_of(_segments(dataset, side))
-        number = (int(dataset.get("NumberOfFrames") or 1) + 1) // 2
-        return thumbnail(Frames(dataset).decode(number), dataset, number, side=side)
+            return _segments(dataset, side)
+        pixels = Frames(dataset)
+        number = (len(pixels) + 1) // 2
+        return thumbnail(pixels.decode(number), dataset, number, side=side)
     except KahuError:
         return icon(_name(dataset), side=side)
 
@@ -147,7 +148,7 @@ def icon(name: str, *, side: int = 256) -> bytes:
     draw.rounded_rectangle(
         (inset, inset, side - inset, side - inset), side // 12, outline=_RIM, width=max(1, side // 85)
     )
-    size = min(side // 3, side * 6 // 5 // max(1, len(name)))
+    size = min(side // 3, side * 11 // 10 // max(1, len(name)))
     draw.text((side / 2, side / 2), name, _LETTERS, ImageFont.load_default(size), anchor="mm")
     return _jpeg_of(image)
 
@@ -295,8 +296,10 @@ def _row_to_column_spacing(dataset: Dataset, number: int) -> float:
     return 1.0
 
 
-def _segments(dataset: Dataset, side: int) -> Image.Image:
-    """All segments at the place where there is most of them, in their colours on black."""
+def _segments(dataset: Dataset, side: int) -> bytes:
+    """All segments at the place where there is most of them, in their colours on black; a tile if there is
+    nothing.
+    """
     places: dict[tuple[float, ...], list[int]] = {}
     for plane in planes_of([dataset]):
         places.setdefault(tuple(np.round(plane.position, 2).tolist()), []).append(plane.frame)
@@ -307,6 +310,8 @@ def _segments(dataset: Dataset, side: int) -> Image.Image:
     amount = [
         np.bitwise_count(np.frombuffer(pixels.stored(n), np.uint8)).sum() for n in range(1, len(pixels) + 1)
     ]
+    if not any(amount):
+        return icon(_name(dataset), side=side)
     fullest = max(places.values(), key=lambda numbers: sum(amount[number - 1] for number in numbers))
     segments = [segment_of(item) for item in dataset.SegmentSequence]
     colours = dict(zip((segment.value for segment in segments), palette(segments), strict=True))
@@ -319,7 +324,7 @@ def _segments(dataset: Dataset, side: int) -> Image.Image:
             canvas[frame == value] = tuple(bytes.fromhex(colours.get(segment, "#a4b5c9")[1:]))
     image = Image.fromarray(canvas)
     image.thumbnail((side, side), Image.Resampling.BILINEAR)
-    return image
+    return _jpeg_of(image)
 
 
 def _name(dataset: Dataset) -> str:

@@ -360,7 +360,7 @@ def segment_of(item: Dataset) -> Segment:
 
 
 def _rgb(lab: Sequence[int]) -> str:
-    """A CIELab value as DICOM scales it (PS3.3 C.10.7.1.1) as ``#rrggbb``, for a D65 white like everyone's."""
+    """A CIELab value as DICOM scales it (PS3.3 C.10.7.1.1) as ``#rrggbb``, white being D65."""
     lightness = lab[0] / 65535 * 100
     a, b = (value / 65535 * 255 - 128 for value in lab[1:])
     y = (lightness + 16) / 116
