@@ -324,6 +324,14 @@ class Ledger:
         with self.database.read() as db:
             return [(row.id, row.attempt) for row in db.execute(query)]
 
+    def runs_of(self, task_ids: Collection[str]) -> dict[str, str]:
+        """The run of each of these tasks that is part of one."""
+        if not task_ids:
+            return {}
+        query = sa.select(tasks.c.id, tasks.c.run).where(tasks.c.id.in_(list(task_ids)), tasks.c.run != "")
+        with self.database.read() as db:
+            return {row.id: row.run for row in db.execute(query)}
+
     def changed_since(self, at: float) -> Sequence[Task]:
         """What changed at this time or later, oldest change first. `Follower` asks this well."""
         return self._tasks(sa.select(*_FIELDS).where(tasks.c.changed >= at).order_by(tasks.c.changed))
