@@ -106,19 +106,32 @@ class Client:
             for part in read_parts(answer.iter_bytes(), answer.headers["content-type"]):
                 yield part.body
 
+    def headers(self, series_uid: str) -> "list[Dataset]":
+        """All objects of a series without pixels and other bulk data: its metadata (PS3.18 §10.4.1.1.2)."""
+        from pydicom import Dataset
+
+        study = self.get(f"/api/series/{quote(series_uid)}")["study_uid"]
+        documents = self.get(f"/dicomweb/studies/{study}/series/{series_uid}/metadata")
+        return [Dataset.from_json(one, bulk_data_uri_handler=lambda _uri: b"") for one in documents]
+
     def volume(self, series_uid: str) -> "Volume":
         """The series as an array `(slices, rows, columns)`, rescaled (CT: Hounsfield units), with its
         geometry in patient space (mm, LPS). KahuError says why a series is no volume."""
-        from kahu.dicom.volume import from_datasets
+        from kahu.dicom.volume import volume_of
 
-        return from_datasets(self.dicom(series_uid))
+        return volume_of(self.dicom(series_uid))
 
     def segmentation(self, series_uid: str) -> "Segmentation":
-        """A DICOM SEG as one array for each segment, with its labels and codes."""
+        """A DICOM SEG on the grid of the series that it was made from: a mask for each segment, with its
+        label and codes. BadRequest: it names no source series."""
         from kahu.dicom.segmentation import read
+        from kahu.dicom.volume import grid_of
 
         (dataset,) = self.dicom(series_uid)
-        return read(dataset)
+        sources = dataset.get("ReferencedSeriesSequence") or []
+        if not sources:
+            raise errors.BadRequest("the segmentation names no series that it was made from")
+        return read(dataset, grid_of(self.headers(str(sources[0].SeriesInstanceUID))))
 
     def tools(self) -> "pd.DataFrame":
         """The tools that can be run, indexed by name."""
