@@ -49,17 +49,19 @@ def last(db: sa.Connection) -> int:
     return newest
 
 
-def since(db: sa.Connection, scope: Scope, seq: int, limit: int = 1000) -> list[Change]:
-    """Up to `limit` lines after number `seq`, oldest first.
+def since(db: sa.Connection, seq: int, scope: Scope, limit: int = 1000) -> tuple[list[Change], int]:
+    """Up to `limit` lines after number `seq`, oldest first, and the number up to which this looked.
 
     A series that is gone lies in no store any more: only those who see everything, or were given that very
     series, are told.
     """
-    query = sa.select(changes).where(changes.c.seq > seq).order_by(changes.c.seq).limit(limit)
+    newest = last(db)
+    query = sa.select(changes).where(changes.c.seq > seq, changes.c.seq <= newest)
     if not scope.everything:
         visible = sa.exists().where(series.c.uid == changes.c.series_uid, scope.clause())
         gone: sa.ColumnElement[bool] = sa.false()
         if scope.series is not None:
             gone = sa.and_(changes.c.kind == "series-gone", changes.c.series_uid.in_(sorted(scope.series)))
         query = query.where(sa.or_(visible, gone))
-    return [Change(**row._mapping) for row in db.execute(query)]
+    lines = [Change(**row._mapping) for row in db.execute(query.order_by(changes.c.seq).limit(limit))]
+    return lines, lines[-1].seq if len(lines) == limit else max(newest, seq)

@@ -1,8 +1,8 @@
 """Whether two files hold the same object: equal data set bytes, group 2 left out (PS3.10 §7.1)."""
 
-import hashlib
 from collections.abc import Iterator
 
+from kahu.dicom.header import dataset_digest
 from kahu.errors import BytesChanged, BytesMissing
 from kahu.stores import Entry, Store
 
@@ -17,10 +17,11 @@ def dataset_bytes(store: Store, entry: Entry, offset: int) -> Iterator[bytes]:
 
 def digest(store: Store, entry: Entry, offset: int) -> str:
     """SHA-256 of the data set's bytes. BytesChanged, BytesMissing."""
-    sha = hashlib.sha256()
-    for piece in dataset_bytes(store, entry, offset):
-        sha.update(piece)
-    return sha.hexdigest()
+
+    def read(at: int, length: int) -> bytes:
+        return store.read(entry, at, length)
+
+    return dataset_digest(read, entry.size, offset)
 
 
 def same_bytes(

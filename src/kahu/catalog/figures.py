@@ -1,6 +1,5 @@
-"""How much there is in each store, and what was not taken."""
+"""What lies in a store: how much, and what was not taken."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -9,45 +8,49 @@ from kahu.catalog.schema import locations, refusals, series_stores
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What one store holds."""
+class Held:
+    """What a store holds, as of its last scan."""
 
-    objects: int = 0
-    series: int = 0
-    bytes: int = 0
-    refused: int = 0
-    """files that claim to be DICOM and were not taken"""
+    objects: int
+    series: int
+    bytes: int
+    refused: int
+
+
+def of_store(db: sa.Connection, store_id: int) -> Held:
+    """What a store holds. Objects that were missing at the last scan are not counted."""
+    c = locations.c
+    here = sa.and_(c.store == store_id, c.state != "missing")
+    objects, size = db.execute(
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(c.size), 0)).where(here)
+    ).one()
+    return Held(objects, _count(db, series_stores, store_id), int(size), _count(db, refusals, store_id))
+
+
+def _count(db: sa.Connection, table: sa.Table, store_id: int) -> int:
+    rows: int = db.execute(
+        sa.select(sa.func.count()).select_from(table).where(table.c.store == store_id)
+    ).scalar_one()
+    return rows
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One file that was not taken."""
+class NotTaken:
+    """A file that is no object of ours."""
 
     key: str
     reason: str
     dicom: bool
+    """worth a person's look"""
 
 
-def of_store(db: sa.Connection, store: int) -> Figures:
-    """The figures of one store."""
-    objects, size = db.execute(
-        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(locations.c.size), 0)).where(
-            locations.c.store == store
-        )
-    ).one()
-    series = sa.select(sa.func.count()).select_from(series_stores).where(series_stores.c.store == store)
-    refused = (
-        sa.select(sa.func.count()).select_from(refusals).where(refusals.c.store == store, refusals.c.dicom)
-    )
-    return Figures(objects, db.scalar(series) or 0, int(size), db.scalar(refused) or 0)
-
-
-def refused(db: sa.Connection, store: int, limit: int) -> Sequence[Refusal]:
-    """Files of a store that were not taken: first those that claim to be DICOM, then by name."""
+def refused(db: sa.Connection, store_id: int, limit: int) -> list[NotTaken]:
+    """Files of a store that were not taken, those worth a look first."""
+    c = refusals.c
     rows = db.execute(
-        sa.select(refusals.c.key, refusals.c.reason, refusals.c.dicom)
-        .where(refusals.c.store == store)
-        .order_by(refusals.c.dicom.desc(), refusals.c.key)
+        sa.select(c.key, c.reason, c.dicom)
+        .where(c.store == store_id)
+        .order_by(c.dicom.desc(), c.key)
         .limit(limit)
     )
-    return [Refusal(row.key, row.reason, row.dicom) for row in rows]
+    return [NotTaken(*row) for row in rows]

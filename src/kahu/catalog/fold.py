@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+
+from kahu.db import metadata
 
 
 def fold(text: str | None) -> str | None:
@@ -18,18 +18,16 @@ def fold(text: str | None) -> str | None:
     return "".join(c for c in apart if not "\u0300" <= c <= "\u036f").lower()
 
 
-class folded(FunctionElement[str]):  # noqa: N801: named as the SQL function that it is
+def folded(text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     """`fold` of a column."""
-
-    type = sa.Text()
-    inherit_cache = True
-    name = "kahu_fold"
+    return sa.func.kahu_fold(text, type_=sa.Text())
 
 
-@compiles(folded, "postgresql")
-def _postgresql(element: Any, compiler: Any, **options: Any) -> str:
-    argument = compiler.process(element.clauses, **options)
-    return f"lower(regexp_replace(normalize({argument}, NFKD), '[\u0300-\u036f]', '', 'g'))"
+_POSTGRESQL: Any = sa.DDL(  # type: ignore[no-untyped-call]
+    "CREATE OR REPLACE FUNCTION kahu_fold(text) RETURNS text IMMUTABLE STRICT PARALLEL SAFE LANGUAGE sql AS "
+    "$$ SELECT lower(regexp_replace(normalize($1, NFKD), '[\u0300-\u036f]', '', 'g')) $$"
+)
+event.listen(metadata, "before_create", _POSTGRESQL.execute_if(dialect="postgresql"))
 
 
 @event.listens_for(sa.Engine, "connect")

@@ -12,11 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kahu.catalog import changes, columns, compare
+from kahu.catalog import changes, columns, compare, figures
 from kahu.catalog.known import Known
 from kahu.catalog.places import Place, Places
 from kahu.catalog.record import record
-from kahu.catalog.schema import conflicts, locations, refusals, series_stores, stores
+from kahu.catalog.schema import conflicts, locations, refusals
 from kahu.db import Database
 from kahu.errors import BytesMissing
 from kahu.stores import Entry, Found, Refused, Scanned, Store, Unchanged, Unlisted
@@ -230,70 +230,7 @@ class _Scan:
 
     def _sum_up(self) -> None:
         """What the store holds now, however much of it was looked at this time."""
-        c = locations.c
         with self.database.read() as db:
-            here = c.store == self.place.id
-            self.counts.objects = db.execute(
-                sa.select(sa.func.count()).where(here, c.state != "missing")
-            ).scalar_one()
-            self.counts.series = db.execute(
-                sa.select(sa.func.count()).where(series_stores.c.store == self.place.id)
-            ).scalar_one()
-            self.counts.refused = db.execute(
-                sa.select(sa.func.count()).where(refusals.c.store == self.place.id)
-            ).scalar_one()
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What lies in a store."""
-
-    objects: int
-    series: int
-    bytes: int
-    refused: int
-
-
-def holdings(db: sa.Connection) -> dict[int, Holdings]:
-    """What lies in each store, by its id."""
-    c = locations.c
-    here = c.state != "missing"
-    objects = db.execute(
-        sa.select(c.store, sa.func.count(), sa.func.sum(c.size)).where(here).group_by(c.store)
-    )
-    sums = {store: (count, int(size)) for store, count, size in objects}
-    held = _each(db, series_stores)
-    refused = _each(db, refusals)
-    return {
-        store: Holdings(
-            sums.get(store, (0, 0))[0], held.get(store, 0), sums.get(store, (0, 0))[1], refused.get(store, 0)
-        )
-        for store in db.scalars(sa.select(stores.c.id))
-    }
-
-
-def _each(db: sa.Connection, table: sa.Table) -> dict[int, int]:
-    counted = sa.select(table.c.store, sa.func.count()).group_by(table.c.store)
-    return dict(db.execute(counted).tuples().all())
-
-
-@dataclass(frozen=True)
-class NotTaken:
-    """A file that is no object of ours."""
-
-    key: str
-    reason: str
-    dicom: bool
-    """worth a person's look"""
-
-
-def refused(db: sa.Connection, store_id: int, limit: int) -> list[NotTaken]:
-    """Files of a store that were refused, those worth a look first."""
-    c = refusals.c
-    rows = db.execute(
-        sa.select(c.key, c.reason, c.dicom)
-        .where(c.store == store_id)
-        .order_by(c.dicom.desc(), c.key)
-        .limit(limit)
-    )
-    return [NotTaken(*row) for row in rows]
+            held = figures.of_store(db, self.place.id)
+        self.counts.objects, self.counts.series = held.objects, held.series
+        self.counts.refused = held.refused

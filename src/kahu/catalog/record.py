@@ -365,7 +365,7 @@ def _studies(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict[s
 
 def _study_ids(db: sa.Connection, uids: Collection[str]) -> dict[str, int]:
     rows = db.execute(sa.select(studies.c.uid, studies.c.id).where(studies.c.uid.in_(list(uids))))
-    return dict(rows.tuples().all())
+    return {row.uid: row.id for row in rows}
 
 
 _PatientKey = tuple[str, str, str]
@@ -448,6 +448,7 @@ def _header(header: Header, pack: Callable[[bytes], bytes]) -> dict[str, Any]:
         "raw": pack(header.raw),
         "implicit": header.implicit,
         "transfer_syntax": header.transfer_syntax_uid,
+        "pixels_vr": header.pixels.vr if header.pixels else None,
         "omitted": [[o.at, o.offset - base if o.offset >= 0 else -1, o.length] for o in header.omitted],
     }
 

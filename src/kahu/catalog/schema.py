@@ -111,6 +111,7 @@ headers = sa.Table(
     sa.Column("raw", sa.LargeBinary, nullable=False),  # zstd of Header.raw
     sa.Column("implicit", sa.Boolean, nullable=False),
     sa.Column("transfer_syntax", Text, nullable=False),  # of the file that it was read from
+    sa.Column("pixels_vr", Text),  # null: it has no pixels
     sa.Column("omitted", sa.JSON, nullable=False),  # [[at, offset in the data set or -1, length], ...]
 )
 

@@ -30,11 +30,22 @@ class Scope:
         if self.series is not None:
             conditions.append(series.c.uid.in_(sorted(self.series)))
         if self.stores is not None:
-            holds = schema.series_stores
+            holds = schema.series_stores.alias()  # so that no query's own use of the table is meant
             conditions.append(
                 sa.exists().where(holds.c.series == series.c.id, holds.c.store.in_(sorted(self.stores)))
             )
         return sa.and_(sa.true(), *conditions)
+
+    def instances_clause(self, series: sa.FromClause = schema.series) -> sa.ColumnElement[bool]:
+        """The condition on rows of `instances` joined with `series`: an instance that lies only in stores out
+        of scope is out of scope, even if its series is not."""
+        if self.stores is None:
+            return self.clause(series)
+        at = schema.locations.alias().c
+        lies = sa.exists().where(
+            at.instance == schema.instances.c.key, at.store.in_(sorted(self.stores)), at.state != "conflict"
+        )
+        return sa.and_(self.clause(series), lies)
 
 
 ALL = Scope()

@@ -175,7 +175,7 @@ def _leads_elsewhere(link: str, walked: list[str]) -> bool:
 
 def _step(key: str, path: str, before: tuple[int, str] | None) -> Step | None:
     try:
-        status = os.stat(path)  # noqa: PTH116: once for each of millions of files
+        status = os.stat(path)  # noqa: PTH116 - once for each of millions of files
     except FileNotFoundError:
         if not os.path.islink(path):  # noqa: PTH114
             return None  # removed a moment ago

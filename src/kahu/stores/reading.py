@@ -172,7 +172,7 @@ def _plain(header: Header) -> Answer:
         header.raw,
         header.implicit,
         [(o.at, o.offset, o.length) for o in header.omitted],
-        (pixels.offset, pixels.length, pixels.keyword) if pixels else None,
+        (pixels.offset, pixels.length, pixels.keyword, pixels.vr) if pixels else None,
         dict(header.attributes),
     )
 

@@ -1,0 +1,142 @@
+"""Metadata: the DICOM JSON of instances, answered without opening a file (DESIGN.md, Settled 5).
+
+It is made on first ask and kept for whole series, in parts, compressed; for as long as nothing comes to the series
+or leaves it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+import zstandard
+
+from kahu.catalog import schema
+from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted, within
+from kahu.catalog.scope import Scope
+from kahu.db import Database
+from kahu.dicom.json_model import bulk_base, to_json
+from kahu.errors import NotFound
+
+_PART = 500
+"""instances whose metadata is kept, and sent, in one piece"""
+_BETWEEN = b",\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    id: int
+    uid: str
+    study_uid: str
+    revision: int
+    instances: int
+    visible: int
+    """instances in scope"""
+
+
+def metadata(
+    database: Database, scope: Scope, study: str = "", series: str = "", instance: str = ""
+) -> Iterator[bytes]:
+    """Pieces of one JSON array with the metadata of the instances of a study or series, or of one, in the order
+    of `ORDER` (PS3.18 §10.4.1.1.2). BulkDataURIs begin with `json_model.BULK_PREFIX`.
+
+    NotFound: there is none in scope; raised before the first piece.
+    """
+    wanted = within(scope, study, series, instance)
+    with database.read() as db:
+        found = _series(db, wanted)
+    if not found:
+        raise NotFound("there is no such study, series or instance here")
+    whole = not instance
+    return _array(
+        piece
+        for each in found
+        for piece in (
+            _kept(database, each)
+            if whole and each.visible == each.instances
+            else _made(database, each, wanted)
+        )
+    )
+
+
+def _array(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    before = b"["
+    for piece in pieces:
+        yield before + piece
+        before = _BETWEEN
+    yield b"]"
+
+
+def _series(db: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[_Series]:
+    c = schema.series.c
+    rows = db.execute(
+        sa.select(c.id, c.uid, schema.studies.c.uid, c.revision, c.instances, sa.func.count())
+        .select_from(HIERARCHY)
+        .where(wanted)
+        .group_by(c.id, c.uid, schema.studies.c.uid, c.revision, c.instances, c.number)
+        .order_by(c.number.nulls_last(), c.id)
+    )
+    return [_Series(*row) for row in rows]
+
+
+def _kept(database: Database, series: _Series) -> Iterator[bytes]:
+    """The metadata of a whole series: as it is kept, or made now and kept."""
+    c = schema.series_metadata.c
+    with database.read() as db:
+        parts = db.scalars(
+            sa.select(c.body).where(c.series == series.id, c.revision == series.revision).order_by(c.part)
+        ).all()
+    if parts:
+        yield from map(zstandard.decompress, parts)
+        return
+    pack = zstandard.ZstdCompressor(level=3).compress
+    made = []
+    for piece in _made(database, series, sa.true()):
+        made.append(pack(piece))
+        yield piece
+    _keep(database, series, made)
+
+
+def _keep(database: Database, series: _Series, parts: Sequence[bytes]) -> None:
+    c = schema.series.c
+    with database.write() as db:
+        now = db.execute(sa.select(c.revision).where(c.id == series.id)).scalar()
+        if now != series.revision:
+            return  # it has changed meanwhile
+        table = schema.series_metadata
+        db.execute(sa.delete(table).where(table.c.series == series.id))
+        db.execute(
+            sa.insert(table),
+            [
+                {"series": series.id, "part": part, "revision": series.revision, "body": body}
+                for part, body in enumerate(parts)
+            ],
+        )
+
+
+def _made(database: Database, series: _Series, wanted: sa.ColumnElement[bool]) -> Iterator[bytes]:
+    """The metadata of those instances of a series that are wanted, made from their headers."""
+    of_series = sa.and_(schema.series.c.id == series.id, wanted)
+    with database.read() as db:
+        query = sa.select(schema.instances.c.key).select_from(HIERARCHY)
+        keys = db.scalars(query.where(of_series).order_by(*ORDER)).all()
+    for start in range(0, len(keys), _PART):
+        yield _BETWEEN.join(_instances(database, series, keys[start : start + _PART]))
+
+
+def _instances(database: Database, series: _Series, keys: Sequence[bytes]) -> Iterator[bytes]:
+    h, i = schema.headers.c, schema.instances.c
+    with database.read() as db:
+        rows = db.execute(
+            sa.select(h.key, i.uid, h.raw, h.implicit, h.omitted, h.pixels_vr)
+            .join(schema.instances, i.key == h.key)
+            .where(h.key.in_(keys))
+        ).all()
+    by_key = {row.key: row for row in rows}
+    for row in (by_key[key] for key in keys if key in by_key):
+        yield to_json(
+            zstandard.decompress(row.raw),
+            row.implicit,
+            omitted(row.omitted, None),
+            pixels_vr=row.pixels_vr,
+            bulk_base=bulk_base(series.study_uid, series.uid, row.uid),
+        )

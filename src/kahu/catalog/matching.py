@@ -1,0 +1,129 @@
+"""One `Match` of a query -> one condition in SQL (PS3.4 C.2.2.2)."""
+
+import re
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from pydicom.datadict import dictionary_VM
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from kahu.catalog import columns
+from kahu.catalog.fold import fold, folded
+from kahu.dicom.attributes import tag_of, vr_of
+from kahu.dicom.query import Match
+
+_NUMBERS = frozenset({"DS", "IS", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+_NUMBER = r"^ *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,2})? *$"
+
+Condition = sa.ColumnElement[bool]
+
+
+def condition(match: Match, text: sa.ColumnElement[str] | None = None) -> Condition:
+    """What an index attribute must be like in SQL. An attribute with several values matches if one does.
+
+    `text`: where its value is, if not where `columns` says.
+    """
+    text = columns.text_of(match.keyword) if text is None else text
+    name = vr_of(match.keyword) == "PN"
+    if match.kind == "empty":
+        return sa.func.coalesce(text, "") == ""
+    if match.kind == "text":
+        return sa.and_(*(_begins_a_word(folded(text), word) for word in match.values))
+    if name:
+        return sa.or_(*(_name(folded(text), match.kind, fold(value) or "") for value in match.values))
+    if match.kind == "range":
+        return _range(text, *match.values)
+    if match.kind == "wildcard":
+        several = _several(match.keyword)
+        return _one_of_several_is_like(text, match.values[0]) if several else is_like(text, match.values[0])
+    return _equal(match.keyword, text, match.values)
+
+
+def _equal(keyword: str, text: sa.ColumnElement[str], values: tuple[str, ...]) -> Condition:
+    if keyword in columns.NUMBERS:
+        numbers = [columns.whole_number(value) for value in values]
+        return columns.NUMBERS[keyword].in_([number for number in numbers if number is not None])
+    if _several(keyword):
+        return sa.or_(*(_one_of_several_is_like(text, value, wild=False) for value in values))
+    equal = text.in_(values)
+    if vr_of(keyword) in _NUMBERS:
+        number = sa.case((text.regexp_match(_NUMBER), sa.cast(text, sa.Double)))
+        return sa.or_(equal, number.in_([float(value) for value in values]))
+    return equal
+
+
+def _range(text: sa.ColumnElement[str], first: str, last: str) -> Condition:
+    conditions = [text != ""]
+    if first:
+        conditions.append(text >= first)
+    if last:
+        conditions.append(text <= last)
+    return sa.and_(*conditions)
+
+
+def _name(text: sa.ColumnElement[str], kind: str, value: str) -> Condition:
+    """Of a name, already folded: the whole, or one of its component groups (PS3.5 §6.2.1.1)."""
+    if kind == "wildcard":
+        return sa.or_(*(is_like(text, pattern) for pattern in (value, f"{value}=*", f"*={value}")))
+    patterns = (f"{value}=*", f"*={value}", f"*={value}=*")
+    return sa.or_(text == value, *(is_like(text, pattern) for pattern in patterns))
+
+
+def _begins_a_word(text: sa.ColumnElement[str], word: str) -> Condition:
+    escaped = re.escape(fold(word) or "")
+    return text.regexp_match(rf"(^|[\s^=,\\]){escaped}")
+
+
+@cache
+def _several(keyword: str) -> bool:
+    """Whether the attribute may have several values."""
+    tag = tag_of(keyword)
+    return tag is not None and dictionary_VM(tag) != "1"
+
+
+def _one_of_several_is_like(text: sa.ColumnElement[str], value: str, wild: bool = True) -> Condition:
+    pattern = re.escape(value)
+    if wild:
+        pattern = pattern.replace(r"\*", r"[^\\]*").replace(r"\?", r"[^\\]")
+    return text.regexp_match(rf"(^|\\){pattern}(\\|$)")
+
+
+# DICOM's patterns are those of GLOB in SQLite, but for the bracket; in PostgreSQL, LIKE minds case as we need it.
+
+
+def is_like(text: sa.ColumnElement[str], pattern: str) -> Condition:
+    """Whether text is like a pattern of ``*`` (any characters, also none) and ``?`` (one)."""
+    return _IsLike(text, sa.bindparam(None, pattern, type_=_Pattern()))
+
+
+class _Pattern(sa.types.TypeDecorator[str]):
+    """A pattern of DICOM, as the database spells it."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        if value is None or dialect.name != "postgresql":
+            return value and value.replace("[", "[[]")
+        escaped = re.sub(r"([\\%_])", r"\\\1", value)
+        return escaped.replace("*", "%").replace("?", "_")
+
+
+class _IsLike(FunctionElement[bool]):
+    type = sa.Boolean()
+    inherit_cache = True
+    name = "is_like"
+
+
+@compiles(_IsLike)
+def _glob(element: Any, compiler: Any, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} GLOB {pattern})"
+
+
+@compiles(_IsLike, "postgresql")
+def _like(element: Any, compiler: Any, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} LIKE {pattern})"
