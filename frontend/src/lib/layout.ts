@@ -1,0 +1,82 @@
+// Which cards of a long grid are on the screen, and where. Pure: numbers in, numbers out.
+
+/** Browsers limit how tall an element can be; a taller grid is scrolled in proportion. */
+export const TALLEST = 8_000_000;
+
+export interface Grid {
+  columns: number;
+  cardWidth: number;
+  rowHeight: number;
+  /** Height of the element that makes the scroll bar, in px. */
+  height: number;
+  /** The half-open range of items to draw. */
+  first: number;
+  last: number;
+  /** What to add to a row's own top (row × rowHeight) to get its place in that element. */
+  shift: number;
+}
+
+export interface Viewport {
+  width: number;
+  height: number;
+  scrollTop: number;
+}
+
+/** `size` is the least width of a card, `gap` lies between cards, `text` is the height below the picture. */
+export function grid(items: number, view: Viewport, size: number, gap: number, text: number): Grid {
+  const columns = Math.max(1, Math.floor((view.width + gap) / (size + gap)));
+  const cardWidth = Math.max(1, (view.width - gap * (columns - 1)) / columns);
+  const rowHeight = cardWidth + text + gap;
+  const rows = Math.ceil(items / columns);
+  const real = rows * rowHeight;
+  const height = Math.min(real, TALLEST);
+  const shift = view.scrollTop - trueTop(view.scrollTop, real, height, view.height);
+  const top = view.scrollTop - shift;
+  const firstRow = Math.max(0, Math.floor(top / rowHeight) - 2);
+  const lastRow = Math.min(rows, Math.ceil((top + view.height) / rowHeight) + 2);
+  return {
+    columns,
+    cardWidth,
+    rowHeight,
+    height,
+    first: Math.min(items, firstRow * columns),
+    last: Math.min(items, lastRow * columns),
+    shift,
+  };
+}
+
+function trueTop(scrollTop: number, real: number, height: number, view: number): number {
+  if (real === height || height <= view) return scrollTop;
+  return (scrollTop / (height - view)) * (real - view);
+}
+
+/** The scroll position that brings an item into view, moving as little as possible. */
+export function reveal(index: number, layout: Grid, view: Viewport, items: number): number {
+  const real = Math.ceil(items / layout.columns) * layout.rowHeight;
+  const top = Math.floor(index / layout.columns) * layout.rowHeight;
+  const now = trueTop(view.scrollTop, real, layout.height, view.height);
+  let wanted = now;
+  if (top < now) wanted = top;
+  else if (top + layout.rowHeight > now + view.height) wanted = top + layout.rowHeight - view.height;
+  if (wanted === now) return view.scrollTop;
+  if (real === layout.height) return wanted;
+  return (wanted / (real - view.height)) * (layout.height - view.height);
+}
+
+/** Where an arrow key leads from an item. */
+export function neighbour(key: string, index: number, items: number, columns: number, rows: number): number {
+  const steps: Record<string, number> = {
+    ArrowLeft: -1,
+    ArrowRight: 1,
+    ArrowUp: -columns,
+    ArrowDown: columns,
+    PageUp: -columns * rows,
+    PageDown: columns * rows,
+    Home: -items,
+    End: items,
+  };
+  const to = index + (steps[key] ?? 0);
+  if (key === "ArrowUp" && to < 0) return index;
+  if (key === "ArrowDown" && to >= items) return index;
+  return Math.min(items - 1, Math.max(0, to));
+}
