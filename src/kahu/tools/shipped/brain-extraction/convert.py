@@ -1,8 +1,8 @@
 """Makes bbox.onnx and brain.onnx of the weights in the deepbet 1.0.2 wheel. Not needed to run the tool.
 
-    pip install --no-deps --target deepbet deepbet==1.0.2
-    pip install torch==2.13.0 onnx==1.23.2
-    python convert.py deepbet .
+pip install --no-deps --target deepbet deepbet==1.0.2
+pip install torch==2.13.0 onnx==1.23.2
+python convert.py deepbet .
 """
 
 import hashlib

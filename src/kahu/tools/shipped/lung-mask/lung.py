@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-TYPES = {2: "B", 4: "h", 8: "i", 16: "f", 64: "d", 256: "b", 512: "H", 768: "I"}  # of NIfTI-1: of `array`
+TYPES = {
+    2: "B",
+    4: "h",
+    8: "i",
+    16: "f",
+    64: "d",
+    256: "b",
+    512: "H",
+    768: "I",
+    1024: "q",
+}  # of NIfTI-1: of `array`
 SECOND = (
     0.1  # the second body of air is a lung if it has this part of the first one's voxels, else it is bowel
 )
