@@ -70,16 +70,26 @@ def media_type(part_type: str, boundary: str) -> str:
 
 def write(parts: Iterable[Outgoing], boundary: str) -> Iterator[bytes]:
     """The message in pieces; parts are asked for one by one."""
+    yield from write_parts(parts, boundary)
+    yield closing(boundary)
+
+
+def write_parts(parts: Iterable[Outgoing], boundary: str) -> Iterator[bytes]:
+    """Some parts of a message, to be followed by others or by `closing`."""
     for part in parts:
         yield _head(part, boundary)
         yield from part.open()
         yield CRLF
-    yield _tail(boundary)
+
+
+def closing(boundary: str) -> bytes:
+    """What ends a message."""
+    return f"--{boundary}--\r\n".encode("latin-1")
 
 
 def length(parts: Iterable[Outgoing], boundary: str) -> int | None:
     """How many bytes `write` will give; None: a part's length is not known."""
-    total = len(_tail(boundary))
+    total = len(closing(boundary))
     for part in parts:
         if part.length is None:
             return None
@@ -94,10 +104,6 @@ def _head(part: Outgoing, boundary: str) -> bytes:
     if part.location:
         lines.append(f"Content-Location: {part.location}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-def _tail(boundary: str) -> bytes:
-    return f"--{boundary}--\r\n".encode("latin-1")
 
 
 # ---------------------------------------------------------------------------------------------- read

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kahu.errors import KahuError
-from kahu.server.pools import Pool
 
 T = TypeVar("T")
 
@@ -53,14 +52,16 @@ class Streamed(Response):
 
     def __init__(
         self,
-        chunks: AsyncGenerator[bytes, None],
+        first: bytes,
+        rest: AsyncGenerator[bytes, None],
         content_type: str,
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
         self.background = None
-        self.chunks = chunks
+        self._first = first
+        self._rest = rest
         self.init_headers({"Content-Type": content_type, **(headers or {})})
         if length is not None:
             self.headers["Content-Length"] = str(length)
@@ -68,22 +69,17 @@ class Streamed(Response):
     @classmethod
     async def begin(
         cls,
-        pool: Pool,
-        pieces: Iterator[bytes],
+        chunks: AsyncGenerator[bytes, None],
         content_type: str,
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> "Streamed":
-        """An answer from what `pieces` yields, read in `pool`. The first chunk is read now, so that a store
-        that fails at once still gives a proper refusal.
-        """
-        rest = pool.stream(pieces)
-        first = await anext(rest, b"")
-        return cls(_chain(first, rest), content_type, length, headers)
+        """An answer of `chunks`; the first is read now, so that a store that fails at once is a refusal."""
+        return cls(await anext(chunks, b""), chunks, content_type, length, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async with aclosing(self.chunks):
+        async with aclosing(self._rest):
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
@@ -95,14 +91,7 @@ class Streamed(Response):
                 log.warning("an answer was broken off: %s", error)
 
     async def _send(self, send: Send) -> None:
-        async for chunk in self.chunks:
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+        async for chunk in self._rest:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _chain(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(rest):
-        if first:
-            yield first
-        async for chunk in rest:
-            yield chunk
