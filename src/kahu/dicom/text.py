@@ -1,5 +1,7 @@
 """Text in the character sets of DICOM (PS3.3 C.12.1.1.2, PS3.5 §6.1), decoded as pydicom decodes it."""
 
+import codecs
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,6 +15,9 @@ Encodings = tuple[str, ...]
 """Python's names of the character sets of a data set: the first is the default, others come by escapes."""
 
 DEFAULT: Encodings = ("iso8859",)
+
+_NAME = re.compile(r"[A-Za-z0-9 _-]{0,32}")
+_CHARSETS = ("ascii", "big5", "cp125", "euc", "gb", "iso2022", "iso8859", "koi8", "shift_jis", "tis", "utf-8")
 
 _lock = threading.Lock()
 _quiet = 0
@@ -41,10 +46,22 @@ def quietly() -> Iterator[None]:
 
 @lru_cache(maxsize=256)
 def encodings(specific_character_set: bytes) -> Encodings:
-    """What the value of Specific Character Set (0008,0005) names; unknown names count as the default."""
+    """What the value of Specific Character Set (0008,0005) names; a name that is not known is the default."""
     names = [name.strip(" \0") for name in specific_character_set.decode("latin-1").split("\\")]
+    names = [name if _NAME.fullmatch(name) else "" for name in names]
     with quietly():
-        return tuple(convert_encodings(names if len(names) > 1 else names[0])) or DEFAULT
+        found = convert_encodings(names if len(names) > 1 else names[0])
+    return tuple(name if _is_charset(name) else DEFAULT[0] for name in found)
+
+
+def _is_charset(name: str) -> bool:
+    """Whether Python's codec of this name is a character set that somebody writes. It has many others, down to
+    compression and escapes, by which a file could do harm.
+    """
+    try:
+        return codecs.lookup(name).name.startswith(_CHARSETS)
+    except LookupError:
+        return False
 
 
 def decode(value: bytes, charset: Encodings) -> str:
