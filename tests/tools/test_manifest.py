@@ -3,13 +3,19 @@
 import json
 import re
 import textwrap
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kahu.errors import BadRequest
 from kahu.tools import manifest
+from kahu.tools.json_schema import mistakes
 from kahu.tools.manifest import Code, Tool
 
 REPOSITORY = Path(__file__).parents[2]
@@ -172,6 +178,9 @@ def test_the_digest_is_of_all_files_and_of_nothing_else(write: Write) -> None:
     before = manifest.read(folder).digest
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "bones.pyc").write_bytes(b"made by Python")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_bytes(b"made by git")
+    (folder / "nowhere").symlink_to("not-there")
     assert manifest.read(folder).digest == before
     (folder / "bones.py").rename(folder / "bonez.py")
     write()
@@ -197,3 +206,24 @@ def test_the_reference_explains_every_key() -> None:
 def test_a_tool_is_plain_data(write: Write) -> None:
     assert manifest.read(write()) == manifest.read(write())
     assert isinstance(manifest.read(write()), Tool)
+
+
+def spoiled(said: Any, data: st.DataObject) -> Any:
+    """A manifest in which something, somewhere, is something else."""
+    if isinstance(said, dict | list) and said and data.draw(st.booleans()):
+        copy = said.copy()
+        places = list(said) if isinstance(said, dict) else range(len(said))
+        place = data.draw(st.sampled_from(list(places)))
+        copy[place] = spoiled(said[place], data)
+        return copy
+    simple = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+    return data.draw(st.recursive(simple, lambda some: st.lists(some) | st.dictionaries(st.text(), some)))
+
+
+@given(data=st.data())
+def test_whatever_is_said_is_either_fine_or_told_in_words(data: st.DataObject) -> None:
+    said = spoiled(tomllib.loads(textwrap.dedent(GOOD)), data)
+    wrong = list(mistakes(said, manifest.schema()))
+    assert all(str(mistake) for mistake in wrong)
+    if not wrong:
+        msgspec.convert(said, manifest.Manifest, dec_hook=manifest.amount)

@@ -4,6 +4,7 @@ The part of JSON Schema (draft 2020-12) that manifests and parameters of tools a
 serves both.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,10 +72,11 @@ def _of_text(value: str, schema: Schema, at: str) -> Iterator[Mistake]:
 
 
 def _of_number(value: float, schema: Schema, at: str) -> Iterator[Mistake]:
-    # `not (a <= b)` rather than `a > b`: NaN fails it.
-    if "minimum" in schema and not value >= schema["minimum"]:
+    if not math.isfinite(value):
+        yield Mistake(at, "must be a finite number")
+    elif value < schema.get("minimum", value):
         yield Mistake(at, f"must be at least {schema['minimum']}")
-    if "maximum" in schema and not value <= schema["maximum"]:
+    elif value > schema.get("maximum", value):
         yield Mistake(at, f"must be at most {schema['maximum']}")
 
 

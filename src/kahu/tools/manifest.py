@@ -42,14 +42,14 @@ _UNITS: Mapping[str, int] = {
 class Bytes(int):
     """Written as ``4 GB`` (10⁹) or ``4 GiB`` (2³⁰)."""
 
-    pattern = r"^\d+(\.\d+)? ?[KMG]i?B$"
+    pattern = r"^\d{1,9}(\.\d{1,9})? ?[KMG]i?B$"
     example = "4 GB"
 
 
 class Seconds(int):
     """Written as ``90 s``, ``20 min`` or ``1.5 h``."""
 
-    pattern = r"^\d+(\.\d+)? ?(s|min|h)$"
+    pattern = r"^\d{1,9}(\.\d{1,9})? ?(s|min|h)$"
     example = "20 min"
 
 
@@ -265,19 +265,28 @@ def read(folder: Path) -> Tool:
         raise BadRequest(f"{path} is not TOML: {error}", "https://toml.io shows how it is written") from error
     if wrong := list(mistakes(said, schema())):
         raise _refusal(path, wrong)
-    manifest = msgspec.convert(said, Manifest, dec_hook=_amount)
-    tool = Tool(**vars(manifest), folder=folder, digest=digest(folder))
-    if wrong := list(_contradictions(tool)):
+    manifest = msgspec.convert(said, Manifest, dec_hook=amount)
+    try:
+        tool = Tool(**vars(manifest), folder=folder, digest=digest(folder))
+        wrong = list(_contradictions(tool))
+    except OSError as error:
+        message = f"{error.filename or folder} cannot be read: {error.strerror}"
+        raise BadRequest(message, "every file of a tool must be readable") from error
+    if wrong:
         raise _refusal(path, wrong)
     return tool
 
 
 def files(folder: Path) -> list[Path]:
-    """A tool's files, relative to its folder, in order of their names; without what Python leaves behind."""
+    """A tool's files, relative to its folder, in order of their names.
+
+    Hidden ones (those of git, of editors) and what Python leaves behind are no part of a tool.
+    """
     found: list[Path] = []
     for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        found += [(Path(root) / name).relative_to(folder) for name in names]
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        paths = [Path(root, name) for name in names if not name.startswith(".")]
+        found += [path.relative_to(folder) for path in paths if path.is_file()]
     return sorted(found, key=Path.as_posix)
 
 
@@ -307,7 +316,7 @@ def _form(kind: Any) -> dict[str, Any]:
     return {"type": "string", "pattern": kind.pattern, "examples": [kind.example]}
 
 
-def _amount(kind: Any, text: str) -> Any:
+def amount(kind: Any, text: str) -> Any:
     """What was written of an amount: its pattern has held already."""
     number, unit = re.findall(r"[\d.]+|\w+", text)
     return kind(float(number) * _UNITS[unit])
@@ -363,7 +372,7 @@ def _of_requirements(tool: Tool) -> Iterator[Mistake]:
     if not path.is_file():
         yield Mistake("run.requirements", f"there is no {name} in the tool's folder")
         return
-    for line in path.read_text("utf-8").replace("\\\n", " ").splitlines():
+    for line in path.read_text("utf-8", errors="replace").replace("\\\n", " ").splitlines():
         package = line.split("#")[0].strip()
         if package and not package.startswith("-") and not ("==" in package and "--hash=" in package):
             how = f"make the file by 'uv pip compile --generate-hashes requirements.in -o {name}'"

@@ -20,6 +20,7 @@ Box = tuple[slice, slice, slice]
 
 HERE = Path(__file__).parent
 COARSE, FINE = (128, 128, 128), (256, 256, 256)  # what the networks work on, in voxels
+NO_BRAIN = "There is no brain in this image. Is it a T1-weighted MR of the whole head?"
 MARGIN = 0.1  # room around the brain on each side, of its size
 
 
@@ -39,6 +40,8 @@ def brain(image: Image, threshold: float) -> Mask:
     say(0.9, "tidying up")
     mask = np.zeros(image.shape, bool)
     mask[box] = fill_holes(largest(resized(closely, near.shape) > threshold))
+    if not mask.any():
+        sys.exit(NO_BRAIN)
     return mask
 
 
@@ -83,7 +86,7 @@ def surroundings(found: Mask, shape: tuple[int, ...]) -> Box:
         others = tuple(other for other in range(3) if other != axis)
         planes = np.nonzero(found.mean(others) > 0.02)[0]
         if not len(planes):
-            sys.exit("There is no brain in this image. Is it a T1-weighted MR of the whole head?")
+            sys.exit(NO_BRAIN)
         scale = length / found.shape[axis]
         center = np.round(scale * (planes[-1] + 1 + planes[0]) / 2)
         size = np.round(scale * (planes[-1] + 1 - planes[0]) * (1 + 2 * MARGIN))
