@@ -73,6 +73,13 @@ export function ago(iso: string, now: number): string {
   return new Date(now).toDateString() === then.toDateString() ? `today ${clock}` : `${day} ${clock}`;
 }
 
+/** Words as a sentence: "no such file" -> "No such file."; empty stays empty. */
+export function sentence(text: string): string {
+  const words = text.trim();
+  if (!words) return "";
+  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?:…`]$/.test(words) ? "" : ".");
+}
+
 /** "00100020" -> "(0010,0020)". */
 export function tag(hex: string): string {
   return `(${hex.slice(0, 4)},${hex.slice(4)})`;
