@@ -72,9 +72,7 @@ class Kahu:
         self.executor.sweep(keep=self.runs.jobs())
         self.case = CaseHandler(
             database=self.database,
-            ledger=self.ledger,
             places=self.places,
-            runs=self.runs,
             shelf=self.shelf,
             tokens=self.tokens,
             executor=self.executor,

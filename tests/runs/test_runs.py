@@ -10,7 +10,7 @@ from kahu.catalog.scope import ALL, Scope
 from kahu.db import Database
 from kahu.errors import BadRequest, NotFound
 from kahu.executors.process import ProcessExecutor
-from kahu.runs.runs import Run, Runs, job_name, state_of
+from kahu.runs.runs import Run, Runs, state_of
 from kahu.tools.shelf import Shelf
 from kahu.work import Ledger, Tally
 
@@ -153,7 +153,7 @@ def test_jobs_are_those_of_the_latest_attempts(runs: Runs, ledger: Ledger) -> No
     ledger.give_back(one)
     again = ledger.lease(["case"], "w")
     assert again
-    assert runs.jobs() == {job_name(again.id, 2)}
+    assert runs.jobs() == {f"{again.id}.2"}
     assert runs.log(again) == b""
 
 

@@ -149,7 +149,7 @@ def test_a_line_is_shown_only_as_far_as_it_can_be_read() -> None:
 def test_progress_is_read_as_it_comes_in_pieces_of_any_size() -> None:
     log = "--- tool ---\nprogress 0.25 reading\nnoise\rprogress .5\nprogress 7 beyond\nprogress x\n"
     log += "no progress 0.9\nprogress 1.0 last"
-    expected = [Progress(0.25, "reading"), Progress(0.5, ""), Progress(1.0, "beyond")]
+    expected = [Progress("tool", 0.25, "reading"), Progress("tool", 0.5, ""), Progress("tool", 1.0, "beyond")]
     for size in (1, 3, 7, 1000):
         tail = Tail()
         data = log.encode()
@@ -157,7 +157,7 @@ def test_progress_is_read_as_it_comes_in_pieces_of_any_size() -> None:
         assert told == expected
         assert tail.length == len(data)
         assert tail.text.endswith("last")
-    assert tail.read(b" words\n") == [Progress(1.0, "last words")]
+    assert tail.read(b" words\n") == [Progress("tool", 1.0, "last words")]
 
 
 def test_the_tail_of_a_long_log_stays_short() -> None:

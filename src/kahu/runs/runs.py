@@ -11,6 +11,7 @@ from kahu.catalog.scope import Scope
 from kahu.db import Database, Text, metadata
 from kahu.errors import NotFound
 from kahu.executors import Executor
+from kahu.runs import job
 from kahu.runs.freeze import freeze
 from kahu.runs.plan import KIND, plan
 from kahu.tools.shelf import Shelf
@@ -129,22 +130,17 @@ class Runs:
 
     def log(self, task: Task, offset: int = 0) -> bytes:
         """What the programs of a case have printed in its latest attempt, from `offset` on."""
-        return self._executor.log(job_name(task.id, task.attempt), offset)
+        return self._executor.log(job.name_of(task), offset)
 
     def jobs(self) -> Collection[str]:
         """The ids of all jobs whose logs and files people may want to look at: what a sweep must keep."""
-        return {job_name(*attempt) for attempt in self._ledger.attempts(KIND)}
+        return {job.name(*attempt) for attempt in self._ledger.attempts(KIND)}
 
     def _told(self, query: sa.Select[Any]) -> list[Run]:
         with self._database.read() as db:
             rows = db.execute(query).all()
         tallies = self._ledger.tally([row.id for row in rows])
         return [_run(row, tallies.get(row.id, Tally())) for row in rows]
-
-
-def job_name(task_id: str, attempt: int) -> str:
-    """The executor's name for an attempt at a task."""
-    return f"{task_id}.{attempt}"
 
 
 def state_of(tally: Tally) -> State:

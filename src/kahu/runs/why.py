@@ -47,6 +47,8 @@ class Why:
 class Progress:
     """What a line `progress 0.4 some words` says."""
 
+    step: str
+    """that said it"""
     fraction: float
     """0..1"""
     words: str
@@ -60,6 +62,7 @@ class Tail:
         """bytes that were read so far"""
         self._kept = b""
         self._line = b""
+        self._step = ""
 
     @property
     def text(self) -> str:
@@ -71,8 +74,14 @@ class Tail:
         self._kept = (self._kept + more)[-_KEPT:]
         *lines, rest = (self._line + more).replace(b"\r", b"\n").split(b"\n")
         self._line = rest[-_KEPT:]
-        told = [_PROGRESS.fullmatch(line.decode("utf-8", "replace").strip()) for line in lines]
-        return [Progress(min(float(line[1]), 1.0), readable(line[2] or "")) for line in told if line]
+        told = (self._progress(line.decode("utf-8", "replace").strip()) for line in lines)
+        return [progress for progress in told if progress]
+
+    def _progress(self, line: str) -> Progress | None:
+        if begins := _STEP.fullmatch(line):
+            self._step = begins[1]
+        said = _PROGRESS.fullmatch(line)
+        return Progress(self._step, min(float(said[1]), 1.0), readable(said[2] or "")) if said else None
 
 
 def why(state: JobState, tail: str, limits: Limits) -> Why:
