@@ -1,0 +1,14 @@
+"""The app's own checks: its types, and its logic outside a browser."""
+
+import build
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not (build.npm_on_path() and (build.FRONTEND / "node_modules" / ".bin" / "vitest").exists()),
+    reason="needs Node.js 20.19 or later on the path, and `npm ci` in frontend/",
+)
+
+
+@pytest.mark.parametrize("script", ["check", "test"])
+def test_the_app_passes_its_own(script: str) -> None:
+    build.npm("run", script, cwd=build.FRONTEND)
