@@ -128,9 +128,10 @@ def test_padding_is_black_and_does_not_count() -> None:
 # Grey that is not straight
 
 
-@pytest.mark.parametrize(
-    "how", [{"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}]
-)
+INVERTED = ({"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"})
+
+
+@pytest.mark.parametrize("how", INVERTED)
 def test_monochrome1_is_white_where_values_are_low(how: dict[str, str]) -> None:
     frame, dataset = an_image([[0, 5]], **how)
     assert picture(frame, dataset, window=Window(3, 6)).tolist() == [[255, 0]]
@@ -182,7 +183,7 @@ def test_colour_of_sixteen_bits_becomes_eight() -> None:
 
 
 def test_jpeg_and_png_are_what_they_say() -> None:
-    grey = np.tile(np.arange(0, 256, 4, np.uint8), (64, 1))
+    grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
     for data, kind in ((jpeg(grey), "JPEG"), (png(grey), "PNG")):
         image = opened(data)
         assert (image.format, image.mode, image.size) == (kind, "L", (64, 64))

@@ -12,7 +12,6 @@ UNDEFINED = 0xFFFFFFFF
 # VRs with a 16-bit length, and those with two reserved bytes and a 32-bit length (PS3.5 §7.1.2).
 SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_VRS = SHORT | LONG
 BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 explicit = struct.Struct("<I2sH").unpack_from  # key, VR, 16-bit length
@@ -26,6 +25,11 @@ def key_of_tag(tag: int) -> int:
 
 def tag_of_key(key: int) -> int:
     return (key & 0xFFFF) << 16 | key >> 16
+
+
+def looks_like_vr(two: bytes) -> bool:
+    """Whether these bytes of an element are a VR, known or not; in implicit VR they are part of a length."""
+    return two.isalpha() and two.isupper()
 
 
 ITEM = key_of_tag(0xFFFEE000)
@@ -96,7 +100,7 @@ def items(data: bytes, at: int, end: int, is_implicit: bool) -> Iterator[tuple[i
             return
         if key != ITEM:
             raise Odd("no item where one should be")
-        item_implicit = is_implicit or data[at + 4 : at + 6] not in _VRS
+        item_implicit = is_implicit or not looks_like_vr(data[at + 4 : at + 6])
         if length == UNDEFINED:
             behind = _delimited(data, at, item_implicit, in_item=True)
             stop = behind - 8

@@ -188,7 +188,7 @@ def _syntax(stated: str, head: bytes, at: int) -> str:
     if stated not in ("", IMPLICIT_LE, EXPLICIT_LE) or len(head) < at + 8:
         return stated or IMPLICIT_LE
     key, vr, _ = elements.explicit(head, at)
-    if vr not in SHORT and vr not in LONG:
+    if not elements.looks_like_vr(vr):
         return IMPLICIT_LE
     return EXPLICIT_LE if stated or key & 0xFFFF < 0x0400 else EXPLICIT_BE
 
@@ -222,6 +222,8 @@ def _inflate(read: ReadAt, size: int, at: int) -> bytes:
                 raise BrokenDicom("its deflated data set is larger than 1 GiB", COPY_AGAIN)
     except zlib.error as error:
         raise BrokenDicom("its deflated data set cannot be inflated", COPY_AGAIN) from error
+    if not inflater.eof:
+        raise BrokenDicom("its deflated data set is truncated", COPY_AGAIN)
     return b"".join(pieces)
 
 

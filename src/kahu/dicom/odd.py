@@ -103,7 +103,7 @@ def _encode(ds: Dataset, read: ReadAt, size: int, big_endian: bool) -> Walked:
         out += _element_header(element.tag, vr, len(value)) + value
         key = key_of_tag(element.tag)
         if key in looked_for and len(value) <= LONG_VALUE:
-            found[key] = (vr.encode(), value)
+            found[key] = (looked_for[key] if vr == "UN" else vr.encode(), value)
     return Walked(bytes(out), tuple(omitted), None, found)
 
 
@@ -179,7 +179,7 @@ class _File:
     def read(self, length: int = -1) -> bytes:
         self._reads += 1
         rest = max(0, self._size - self._at)
-        length = rest if length < 0 else min(length, rest)
+        asked, length = length, rest if length < 0 else min(length, rest)
         if self._reads > _MOST_READS or length > _MOST_VALUE:
             raise BrokenDicom("its data set cannot be read in a reasonable time", COPY_AGAIN)
         start = self._at - self._base
@@ -192,4 +192,6 @@ class _File:
             self._base, start = self._at, 0
         data = self._window[start : start + length]
         self._at += len(data)
+        if len(data) < asked <= LONG_VALUE and data.strip(b"\0"):
+            raise BrokenDicom("it is truncated: it ends within an element", COPY_AGAIN)
         return data

@@ -55,8 +55,8 @@ def encodings(specific_character_set: bytes) -> Encodings:
 
 
 def _is_charset(name: str) -> bool:
-    """Whether Python's codec of this name is a character set that somebody writes. It has many others, down to
-    compression and escapes, by which a file could do harm.
+    """Whether Python's codec of this name is a character set that people write. It has many others, among
+    them compression and escapes, by which a file could do harm.
     """
     try:
         return codecs.lookup(name).name.startswith(_CHARSETS)

@@ -200,7 +200,7 @@ def _elements(
                 pixels = pixel_data(tag_of_key(key), vr, length, base + value)
                 break
             elif length <= LONG_VALUE and end <= n:
-                found[key] = (vr or role, buf[value:end])
+                found[key] = (role if vr in (b"", b"UN") else vr, buf[value:end])
                 pos = end
                 continue
 
