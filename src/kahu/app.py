@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,7 @@ class Kahu:
         self.lock.release()
 
     def _scan(self, task: Task, report: Report) -> Any:
-        counts = index.scan(self.database, self.places, int(task.payload["store"]), report)
-        return counts._asdict() if hasattr(counts, "_asdict") else vars(counts)
+        return asdict(index.scan(self.database, self.places, int(task.payload["store"]), report))
 
 
 def task_now(kahu: Kahu, task_id: str) -> dict[str, Any]:

@@ -208,10 +208,6 @@ def _told(services: Services, found: Iterable[SeriesSummary]) -> list[Series]:
 
 
 def _series(one: SeriesSummary, runs: dict[str, str]) -> Series:
-    made = one.result
-    result = made and Result(
-        made.task, runs.get(made.task, ""), made.tool, made.verdict, list(made.reasons), list(made.sources)
-    )
     return Series(
         uid=one.uid,
         study_uid=one.study_uid,
@@ -235,10 +231,18 @@ def _series(one: SeriesSummary, runs: dict[str, str]) -> Series:
         stores=list(one.stores),
         tags=list(one.tags),
         available=one.available,
-        result=result,
+        result=_result(one, runs),
         thumbnail=f"/api/series/{one.uid}/thumbnail?v={one.revision}",
         viewer=viewer(one.study_uid, one.uid, one.modality),
     )
+
+
+def _result(one: SeriesSummary, runs: dict[str, str]) -> Result | None:
+    made = one.result
+    if made is None:
+        return None
+    run = runs.get(made.task, "")
+    return Result(made.task, run, made.tool, made.verdict, list(made.reasons), list(made.sources))
 
 
 def viewer(study_uid: str, series_uid: str, modality: str) -> str | None:

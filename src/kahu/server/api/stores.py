@@ -52,7 +52,7 @@ class NewStore(msgspec.Struct):
     path: str
 
 
-class Refusal(msgspec.Struct):
+class RefusedFile(msgspec.Struct):
     """A file that was not taken; `dicom`: it claims to be DICOM."""
 
     key: str
@@ -124,11 +124,11 @@ def remove_store(ask: Ask[Nothing, Nothing]) -> Done:
 
 
 @endpoints("GET", "/api/stores/{id}/refused", needs="admin")
-def refused(ask: Ask[Page, Nothing]) -> list[Refusal]:
+def refused(ask: Ask[Page, Nothing]) -> list[RefusedFile]:
     """Files that were not taken, with the reason; those that claim to be DICOM first."""
     with ask.services.database.read() as db:
         found = figures.refused(db, _place(ask).id, ask.query.limit)
-    return [Refusal(one.key, one.reason, one.dicom) for one in found]
+    return [RefusedFile(one.key, one.reason, one.dicom) for one in found]
 
 
 @endpoints("GET", "/api/conflicts", needs="admin")

@@ -16,16 +16,9 @@ RECENT = 50
 """background tasks that are told of at once"""
 
 
-class Outcome(msgspec.Struct):
-    """What a case gave, and what the result gate said of it."""
-
-    verdict: str
-    reasons: list[str]
-    series: list[str]
-
-
 class Task(msgspec.Struct):
-    """One piece of work. `progress` is 0..1, null where it is not known; times are ISO 8601, UTC."""
+    """One piece of work. `progress` is 0..1, null where it is not known; times are ISO 8601, UTC. The `result`
+    of a case has its verdict, reasons and the series that it gave; that of a scan its counts."""
 
     id: str
     run: str
@@ -40,7 +33,7 @@ class Task(msgspec.Struct):
     started: str | None
     ended: str | None
     series_uid: str
-    result: Outcome | dict[str, Any] | None
+    result: dict[str, Any] | None
     steps: dict[str, float]
 
 
@@ -83,13 +76,8 @@ def task_log(ask: Ask[Offset, Nothing]) -> Response:
 
 def told(row: Row) -> Task:
     """A row of the ledger as the API tells it."""
-    result = row.result
-    steps: dict[str, float] = {}
-    if row.kind == "case" and result:
-        steps = result.get("steps", {})
-        result = (
-            Outcome(result["verdict"], result["reasons"], result["series"]) if "verdict" in result else None
-        )
+    result = dict(row.result or {})
+    steps = result.pop("steps", {})
     return Task(
         id=row.id,
         run=row.run,
@@ -104,7 +92,7 @@ def told(row: Row) -> Task:
         started=moment(row.started) if row.started else None,
         ended=moment(row.ended) if row.ended else None,
         series_uid=str(row.payload.get("series", "")),
-        result=result,
+        result=result or None,
         steps=steps,
     )
 
