@@ -7,12 +7,14 @@ however that ends.
 
 import marshal
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, NamedTuple
@@ -21,14 +23,15 @@ from kahu.dicom.header import Header, Omitted, PixelData, read_header
 from kahu.errors import BrokenDicom, NotDicom
 from kahu.stores import Entry, Found, Refused, Scanned
 
-IN_PROCESS = 256
-"""so many files are read before other processes are worth their start"""
+PATIENCE = 2.0
+"""seconds of reading after which other processes are worth their start (0.6 s of CPU each)"""
 BATCH_FILES = 64
 BATCH_BYTES = 16_000
 """of paths: the batches that a process has not read yet fit into its pipe, so that writing never waits"""
 AHEAD = 3
 """batches that each process may have in hand"""
 MAX_PROCESSES = 8
+_READY = b"!"
 
 OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """of any file that others made: never waits at a pipe that took its place"""
@@ -61,33 +64,24 @@ def pread(descriptor: int, offset: int, length: int) -> bytes:
 
 
 def in_order(steps: Iterable[Step]) -> Iterator[Scanned]:
-    """Every step as it is, in order; files to read become `Found` or `Refused`, or nothing when they are gone.
+    """Every step as it is, in order; files to read become `Found` or `Refused`, or nothing if they are gone.
 
-    The first files are read here; when there are many, processes of their own read the others in batches. No
-    more than a few batches are held.
+    What takes longer than `PATIENCE` is spread over processes of its own. They take a while to start: until one
+    is ready, this one goes on. No more than a few batches are held.
     """
-    steps = iter(steps)
-    reads = 0
-    for step in steps:
-        if isinstance(step, ToRead):
-            reads += 1
-            yield from _told(step.key, read_object(step.path))
-        else:
-            yield step
-        if reads == IN_PROCESS:
-            yield from _spread(steps)
-
-
-def _spread(steps: Iterable[Step]) -> Iterator[Scanned]:
-    readers = [_Reader() for _ in range(min(len(os.sched_getaffinity(0)), MAX_PROCESSES))]
-    in_hand: deque[tuple[_Batch, _Reader]] = deque()
+    began = time.monotonic()
+    readers: list[_Reader] = []
+    in_hand: deque[tuple[_Batch, _Reader | None]] = deque()
     try:
-        for number, batch in enumerate(_batches(steps)):
-            reader = readers[number % len(readers)]
-            reader.ask(batch.paths)
-            in_hand.append((batch, reader))
-            if len(in_hand) == AHEAD * len(readers):
+        for batch in _batches(steps):
+            if not readers and time.monotonic() > began + PATIENCE:
+                readers = [_Reader() for _ in range(min(len(os.sched_getaffinity(0)), MAX_PROCESSES))]
+            reader = min(filter(_Reader.is_ready, readers), key=lambda one: one.asked, default=None)
+            while in_hand and (reader is None or reader.asked == AHEAD):
                 yield from _finish(*in_hand.popleft())
+            if reader:
+                reader.ask(batch.paths)
+            in_hand.append((batch, reader))
         while in_hand:
             yield from _finish(*in_hand.popleft())
     finally:
@@ -126,8 +120,8 @@ def _batches(steps: Iterable[Step]) -> Iterator[_Batch]:
     yield batch
 
 
-def _finish(batch: _Batch, reader: "_Reader") -> Iterator[Scanned]:
-    answers = iter(reader.answers(batch.paths))
+def _finish(batch: _Batch, reader: "_Reader | None") -> Iterator[Scanned]:
+    answers = reader.answers(batch.paths) if reader else map(read_object, batch.paths)
     for step in batch.steps:
         if isinstance(step, ToRead):
             yield from _told(step.key, next(answers))
@@ -232,7 +226,7 @@ def _receive(pipe: IO[bytes]) -> Any:
     """EOFError: the other end is gone."""
     head = pipe.read(8)
     data = pipe.read(int.from_bytes(head, "little"))
-    if len(head) < 8 or not data:
+    if len(head) < 8 or len(data) < int.from_bytes(head, "little"):
         raise EOFError
     return marshal.loads(data)
 
@@ -246,18 +240,30 @@ class _Reader:
         assert self._process.stdin
         assert self._process.stdout
         self._asks, self._tells = self._process.stdin, self._process.stdout
+        self._ready = False
+        self.asked = 0
+        """batches that it has in hand"""
+
+    def is_ready(self) -> bool:
+        """Whether it has started and lives."""
+        if not self._ready and select.select([self._tells], [], [], 0)[0]:
+            self._ready = self._tells.read(1) == _READY
+        return self._ready
 
     def ask(self, paths: list[str]) -> None:
+        self.asked += 1
         with suppress(BrokenPipeError):
             _send(self._asks, [os.fsencode(path) for path in paths])
 
-    def answers(self, paths: list[str]) -> list[Answer]:
+    def answers(self, paths: list[str]) -> Iterator[Answer]:
         """To the oldest question; `paths` are those that were asked for."""
+        self.asked -= 1
         try:
             answers: list[Answer] = _receive(self._tells)
-        except (EOFError, ValueError):
-            answers = [read_object(path) for path in paths]
-        return answers
+        except EOFError:
+            self._ready = False
+            return map(read_object, paths)
+        return iter(answers)
 
     def close(self) -> None:
         self._process.kill()
@@ -267,10 +273,13 @@ class _Reader:
             self._asks.close()
 
 
-def _serve(asks: IO[bytes], tells: IO[bytes], read: Callable[[str], Answer] = read_object) -> None:
+def _serve(asks: IO[bytes], tells: IO[bytes]) -> None:
+    """A reading process's work, until its parent is gone."""
     with suppress(EOFError, BrokenPipeError):
+        tells.write(_READY)
+        tells.flush()
         while True:
-            _send(tells, [read(os.fsdecode(path)) for path in _receive(asks)])
+            _send(tells, [read_object(os.fsdecode(path)) for path in _receive(asks)])
 
 
 if __name__ == "__main__":
