@@ -68,7 +68,7 @@ class Kahu:
         arrive.sweep(self.database, self.places)
         self.tokens = Tokens(self.database)
         self.audit = Audit(self.database)
-        self.shelf = Shelf(settings.tools)
+        self.shelf = Shelf(settings.tools, [e.load() for e in entry_points(group="kahu.tools")])
         self.runs = Runs(self.database, self.ledger, self.shelf, self.executor)
         self.executor.sweep(keep=self.runs.jobs())
         self.case = CaseHandler(

@@ -1,12 +1,13 @@
 """Tools come with Kahu or are added; a broken one hides no other."""
 
 import shutil
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from kahu.errors import BadRequest, Conflict, NotFound
-from kahu.tools.shelf import Shelf
+from kahu.tools.shelf import SHIPPED, Shelf
 
 
 @pytest.fixture
@@ -113,3 +114,13 @@ def test_asking_for_an_unknown_tool_tells_the_known_ones(shelf: Shelf) -> None:
     with pytest.raises(NotFound) as unknown:
         shelf.get("lungmask")
     assert unknown.value.hint == "the tools are: brain-extraction, lung-mask"
+
+
+def test_packages_bring_tools_by_an_entry_point_as_kahu_does() -> None:
+    assert SHIPPED in [point.load() for point in entry_points(group="kahu.tools")]
+
+
+def test_tools_of_several_packages_stand_side_by_side(mine: Path, tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "added", [SHIPPED, mine.parent])
+    assert names(shelf) == ["brain-extraction", "lung-mask", "mine"]
+    assert shelf.shipped(shelf.get("mine"))

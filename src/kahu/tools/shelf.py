@@ -1,10 +1,11 @@
-"""The shelf: the tools there are, those shipped with Kahu and those added by people.
+"""The shelf: the tools there are, those that came with Kahu or another package, and those added by people.
 
 A tool that cannot be read is told of, with what is wrong, and hides no other.
 """
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kahu.tools import manifest
 from kahu.tools.manifest import Tool
 
 SHIPPED = Path(__file__).parent / "shipped"
+"""Kahu's own tools. Other packages bring theirs alike: an entry point `kahu.tools` that is such a folder."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Shelf:
-    """Tools by name. One that was added hides a shipped one of the same name."""
+    """Tools by name. One that was added hides an installed one of the same name."""
 
-    def __init__(self, added: Path, shipped: Path = SHIPPED) -> None:
-        """`added` is the folder for tools that people add; it is made when the first one is."""
+    def __init__(self, added: Path, installed: Sequence[Path] = (SHIPPED,)) -> None:
+        """`added` is the folder for tools that people add, made when the first one is; `installed` are those
+        of packages."""
         self._added = added
-        self._shipped = shipped
+        self._installed = tuple(installed)
         self._read: dict[Path, tuple[Stamp, Tool | Broken]] = {}
 
     def all(self) -> list[Tool]:
@@ -57,8 +60,8 @@ class Shelf:
         return tool
 
     def shipped(self, tool: Tool) -> bool:
-        """Whether a tool came with Kahu."""
-        return tool.folder.parent == self._shipped
+        """Whether a tool came with Kahu or another package: it cannot be removed here."""
+        return tool.folder.parent in self._installed
 
     def add(self, folder: Path, *, replace: bool = False) -> Tool:
         """Copies a tool to the shelf, at once and whole, and returns it as it lies there.
@@ -96,9 +99,10 @@ class Shelf:
 
     def _everything(self) -> dict[str, Tool | Broken]:
         found = {}
-        for place in (*_folders(self._shipped), *_folders(self._added)):
-            tool = self._look(place)
-            found[tool.name] = tool
+        for folder in (*self._installed, self._added):
+            for place in _folders(folder):
+                tool = self._look(place)
+                found[tool.name] = tool
         return dict(sorted(found.items()))
 
     def _look(self, place: Path) -> Tool | Broken:
