@@ -113,7 +113,8 @@ class SourceFacts:
 def judge(results: Iterable[Path | BinaryIO | Dataset], sources: SourceFacts) -> Verdict:
     """What to think of everything that one attempt delivered, taken together: the gravest finding decides.
 
-    `results` are files, or objects read with their pixel data. Never raises for what a result holds.
+    `results` are files, open or not, or objects read with their pixel data. Never raises for what a result
+    holds.
     """
     complaints: list[Complaint] = []
     objects: list[Dataset] = []
