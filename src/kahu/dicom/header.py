@@ -28,7 +28,7 @@ MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _HEAD = 16 << 10
 _MOST_META = 1 << 20
-_MOST_INFLATED = 1 << 30
+_MOST_INFLATED = 512 << 20
 _CHUNK = 1 << 20
 
 _NUMBERS = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"FL": "f", b"FD": "d", b"UV": "Q", b"SV": "q"}
@@ -112,7 +112,7 @@ def dataset_digest(read: ReadAt, size: int, dataset_offset: int) -> str:
 def inflated(read: ReadAt, size: int, dataset_offset: int) -> tuple[bytes, PixelData | None]:
     """A deflated data set (PS3.5 A.5) in explicit VR little endian, and where in it the pixel data lie.
 
-    BrokenDicom: it cannot be inflated, or would be larger than 1 GiB.
+    BrokenDicom: it cannot be inflated, or would be larger than 512 MiB.
     """
     data = _inflate(read, size, dataset_offset)
     return data, _inflated(data).pixels
@@ -219,7 +219,7 @@ def _inflate(read: ReadAt, size: int, at: int) -> bytes:
             pieces.append(inflater.decompress(chunk, room))
             room -= len(pieces[-1])
             if room <= 0:
-                raise BrokenDicom("its deflated data set is larger than 1 GiB", COPY_AGAIN)
+                raise BrokenDicom("its deflated data set is larger than 512 MiB", COPY_AGAIN)
     except zlib.error as error:
         raise BrokenDicom("its deflated data set cannot be inflated", COPY_AGAIN) from error
     if not inflater.eof:

@@ -69,7 +69,7 @@ def _read(read: ReadAt, size: int, at: int, is_implicit: bool, big_endian: bool)
     try:
         with text.quietly():
             ds = read_dataset(file, is_implicit, not big_endian, stop_when=at_pixels, defer_size=LONG_VALUE)
-            walked = _encode(ds, read, size, big_endian)
+            walked = _encode(ds, file, big_endian)
     except Exception as error:
         if file.failure is not None:
             raise file.failure from None
@@ -79,26 +79,26 @@ def _read(read: ReadAt, size: int, at: int, is_implicit: bool, big_endian: bool)
     return replace(walked, pixels=pixels[-1] if pixels else None)
 
 
-def _encode(ds: Dataset, read: ReadAt, size: int, big_endian: bool) -> Walked:
-    """A data set of values as they were read -> explicit VR little endian."""
+def _encode(ds: Dataset, file: "_File", big_endian: bool) -> Walked:
+    """A data set of values as they were read, long ones still in the file -> explicit VR little endian."""
     out = bytearray()
     omitted: list[Omitted] = []
     found: dict[int, tuple[bytes, bytes]] = {}
     looked_for = roles()
     for element in _sorted(ds):
-        vr, length = _vr(element), getattr(element, "length", 0)
-        if isinstance(element, RawDataElement) and element.value is None and length:
+        vr = _vr(element)
+        if isinstance(element, RawDataElement):
+            length = element.length
             if length == UNDEFINED:
                 continue  # fragments where no pixel data are: nobody could tell what they mean
-            if element.value_tell + length > size:
+            if element.value_tell + length > file.size:
                 raise BrokenDicom(truncated(element.tag), COPY_AGAIN)
-            if vr in BINARY and not (big_endian and vr in _NUMBER_SIZES):
-                out += _element_header(element.tag, vr, length)
-                omitted.append(Omitted(len(out), element.value_tell, length))
-                continue
-            if length > _MOST_VALUE:
-                raise BrokenDicom(f"the value of {element.tag} is longer than 256 MiB", COPY_AGAIN)
-            element = element._replace(value=read(element.value_tell, length))
+            if element.value is None and length:
+                if vr in BINARY and not (big_endian and vr in _NUMBER_SIZES):
+                    out += _element_header(element.tag, vr, length)
+                    omitted.append(Omitted(len(out), element.value_tell, length))
+                    continue
+                element = element._replace(value=file.value(element.value_tell, length))
         vr, value = _value(element, vr, ds, big_endian)
         out += _element_header(element.tag, vr, len(value)) + value
         key = key_of_tag(element.tag)
@@ -161,24 +161,28 @@ class _File:
 
     def __init__(self, read: ReadAt, size: int, at: int) -> None:
         self._read = read
-        self._size = size
+        self.size = size
         self._at = at
         self._window = b""
         self._base = 0
         self._reads = 0
         self.failure: OSError | KahuError | None = None
 
+    def value(self, at: int, length: int) -> bytes:
+        self.seek(at)
+        return self.read(length)
+
     def tell(self) -> int:
         return self._at
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        start = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._size}[whence]
+        start = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self.size}[whence]
         self._at = max(0, start + offset)
         return self._at
 
     def read(self, length: int = -1) -> bytes:
         self._reads += 1
-        rest = max(0, self._size - self._at)
+        rest = max(0, self.size - self._at)
         asked, length = length, rest if length < 0 else min(length, rest)
         if self._reads > _MOST_READS or length > _MOST_VALUE:
             raise BrokenDicom("its data set cannot be read in a reasonable time", COPY_AGAIN)
@@ -192,6 +196,6 @@ class _File:
             self._base, start = self._at, 0
         data = self._window[start : start + length]
         self._at += len(data)
-        if len(data) < asked <= LONG_VALUE and data.strip(b"\0"):
+        if 0 < len(data) < asked <= LONG_VALUE:
             raise BrokenDicom("it is truncated: it ends within an element", COPY_AGAIN)
         return data

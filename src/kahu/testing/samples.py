@@ -264,6 +264,9 @@ def multiframe(
 
 def document(*, title: str = "Sample report", **common: Unpack[Common]) -> Dataset:
     """An encapsulated PDF (PS3.3 A.45.1): no pixels, one long binary value."""
+    syntax = common.get("transfer_syntax", ExplicitVRLittleEndian)
+    if syntax not in _NATIVE:
+        raise ValueError(f"no pixels to encode in transfer syntax {syntax}")
     ds = instance(**common)
     for element in list(ds.group_dataset(0x0028)):
         del ds[element.tag]
@@ -275,7 +278,7 @@ def document(*, title: str = "Sample report", **common: Unpack[Common]) -> Datas
     ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
     ds.EncapsulatedDocument = b"%PDF-1.4\n" + b"% sample\n" * 500
     ds.EncapsulatedDocumentLength = len(ds.EncapsulatedDocument)
-    ds.file_meta = _meta(ds, ExplicitVRLittleEndian)
+    ds.file_meta = _meta(ds, syntax)
     return ds
 
 
