@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from dataclasses import dataclass
 from os import SEEK_END
 from typing import Any, BinaryIO
@@ -203,16 +203,19 @@ def _failure(error: KahuError, arriving: Arriving, study: str) -> Failure:
 async def _arrivals(request: Request, pool: Pool, owned: OwnedStore) -> AsyncGenerator[Arriving, None]:
     """The objects of a request, each when it is whole; closed when the next is asked for."""
     arriving = Arriving(pool, owned)
-    async with aclosing(_events(request)) as events:
-        async for event in events:
-            match event:
-                case Begin():
-                    arriving = Arriving(pool, owned)
-                case End():
-                    with closing(arriving):
+    try:
+        async with aclosing(_events(request)) as events:
+            async for event in events:
+                match event:
+                    case Begin():
+                        arriving = Arriving(pool, owned)
+                    case End():
                         yield arriving
-                case _:
-                    await arriving.add(event)
+                        arriving.close()
+                    case _:
+                        await arriving.add(event)
+    finally:
+        arriving.close()
 
 
 async def _events(request: Request) -> AsyncGenerator[Event, None]:

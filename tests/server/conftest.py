@@ -1,0 +1,105 @@
+"""An archive for tests of the doors: a catalogue, a borrowed folder, a store of its own, and the door."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from pydicom import Dataset
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kahu.access import OWNER, Grant
+from kahu.catalog import index
+from kahu.catalog.places import Places
+from kahu.db import Database
+from kahu.errors import KahuError
+from kahu.server import dicomweb
+from kahu.server.answers import on_error, on_http_error
+from kahu.server.pools import Pools
+from kahu.stores.folder import open_folder
+from kahu.stores.owned import open_owned
+from kahu.testing import samples
+
+
+class As:
+    """Middleware that lets every request in with one grant."""
+
+    def __init__(self, app: ASGIApp, grant: Grant) -> None:
+        self.app = app
+        self.grant = grant
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope.setdefault("state", {})["grant"] = self.grant
+        await self.app(scope, receive, send)
+
+
+@dataclass
+class Archive:
+    """What stands behind the door, and the door itself."""
+
+    folder: Path
+    """is borrowed"""
+    home: Path
+    database: Database
+    places: Places
+    pools: Pools = field(default_factory=Pools)
+
+    def add(self, *datasets: Dataset) -> None:
+        """Puts objects into the folder and indexes it."""
+        for ds in datasets:
+            samples.save(ds, self.folder / f"{ds.SOPInstanceUID}.dcm")
+        self.scan()
+
+    def scan(self) -> None:
+        place = self.places.add("folder", str(self.folder))
+        index.scan(self.database, self.places, place.id, lambda _progress, _words: None)
+
+    def app(self, grant: Grant = OWNER, base: str = "/dicomweb") -> ASGIApp:
+        doors = Starlette(
+            routes=dicomweb.routes(self, base),
+            exception_handlers={KahuError: on_error, HTTPException: on_http_error},
+        )
+        return As(doors, grant)
+
+    def client(self, grant: Grant = OWNER, base: str = "/dicomweb") -> TestClient:
+        return TestClient(self.app(grant, base), headers={"Accept": "*/*"})
+
+    @contextmanager
+    def served(self, grant: Grant = OWNER) -> Iterator[str]:
+        """The door on a real port; gives its URL."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            self.app(grant), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/dicomweb"
+        finally:
+            server.should_exit = True
+            thread.join()
+            listening.close()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    database = Database(f"sqlite:///{tmp_path / 'catalog.db'}")
+    database.create()
+    openers: dict[str, Callable[[str], Any]] = {"folder": open_folder, "owned": open_owned}
+    places = Places(database, openers)
+    places.ensure_owned(tmp_path / "store")
+    (tmp_path / "images").mkdir()
+    archive = Archive(tmp_path / "images", tmp_path, database, places)
+    yield archive
+    archive.pools.close()
+    database.close()
