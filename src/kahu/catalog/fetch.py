@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import sqlalchemy as sa
 import zstandard
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 
 from kahu.catalog import columns, schema
 from kahu.catalog.describe import metadata
@@ -15,6 +18,7 @@ from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
 from kahu.dicom.header import Omitted, PixelData
+from kahu.dicom.text import quietly
 from kahu.errors import BytesChanged, BytesMissing, NotFound, Unavailable
 from kahu.stores import Entry, Store
 
@@ -22,6 +26,7 @@ __all__ = [
     "KeptHeader",
     "Located",
     "Location",
+    "dataset",
     "header",
     "instances",
     "keep_frames",
@@ -209,6 +214,26 @@ def header(db: sa.Connection, located: Located) -> KeptHeader:
     known = location is not None and location.transfer_syntax == row.transfer_syntax
     base = location.dataset_offset if location is not None and known else None
     return KeptHeader(zstandard.decompress(row.raw), row.implicit, omitted(row.omitted, base), row.pixels_vr)
+
+
+def dataset(database: Database, places: Places, located: Located) -> Dataset:
+    """All of an instance but its pixel data: what the catalogue has of it, and long values from its file.
+
+    Values that cannot be had from where the file is (deflated, or kept in another transfer syntax) are zeros.
+    Unavailable, BytesMissing, BytesChanged: a long value cannot be read.
+    """
+    with database.read() as db:
+        kept = header(db, located)
+    whole = bytearray()
+    done = 0
+    for value in kept.omitted:
+        whole += kept.raw[done : value.at]
+        addressable = value.offset >= 0
+        whole += read(places, located, value.offset, value.length) if addressable else bytes(value.length)
+        done = value.at
+    whole += kept.raw[done:]
+    with quietly():
+        return read_dataset(BytesIO(whole), kept.implicit, is_little_endian=True)
 
 
 def read(places: Places, located: Located, offset: int, length: int) -> bytes:
