@@ -1,5 +1,6 @@
 """How Kahu speaks on a terminal: plain lines, bars for what takes time, tables."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from rich.table import Table
 from kahu.client import Run
 from kahu.errors import KahuError
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -65,5 +66,5 @@ def fail_if_failed(task: dict[str, Any]) -> None:
 def tabular(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table

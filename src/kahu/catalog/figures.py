@@ -15,6 +15,7 @@ class Held:
     series: int
     bytes: int
     refused: int
+    """files that claim to be DICOM and were not taken"""
 
 
 def of_store(db: sa.Connection, store_id: int) -> Held:
@@ -24,13 +25,13 @@ def of_store(db: sa.Connection, store_id: int) -> Held:
     objects, size = db.execute(
         sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(c.size), 0)).where(here)
     ).one()
-    return Held(objects, _count(db, series_stores, store_id), int(size), _count(db, refusals, store_id))
+    series = _count(db, series_stores, series_stores.c.store == store_id)
+    refused = _count(db, refusals, sa.and_(refusals.c.store == store_id, refusals.c.dicom))
+    return Held(objects, series, int(size), refused)
 
 
-def _count(db: sa.Connection, table: sa.Table, store_id: int) -> int:
-    rows: int = db.execute(
-        sa.select(sa.func.count()).select_from(table).where(table.c.store == store_id)
-    ).scalar_one()
+def _count(db: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool]) -> int:
+    rows: int = db.execute(sa.select(sa.func.count()).select_from(table).where(which)).scalar_one()
     return rows
 
 

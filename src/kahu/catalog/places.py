@@ -10,6 +10,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from kahu.catalog import forget, schema
+from kahu.catalog.scope import Scope
 from kahu.db import Database
 from kahu.errors import Conflict, KahuError, NotFound
 from kahu.stores import OwnedStore, Store
@@ -144,6 +145,22 @@ class Places:
         with self._database.write() as db:
             db.execute(sa.update(schema.stores).where(schema.stores.c.id == place.id).values(url=url))
         return self.get(place.id)
+
+
+def holding(db: sa.Connection, series_uid: str, scope: Scope) -> int:
+    """The id of a store that holds a series, the first that was added. NotFound: there is none in scope."""
+    held = schema.series_stores
+    query = (
+        sa.select(sa.func.min(held.c.store))
+        .join(schema.series, schema.series.c.id == held.c.series)
+        .where(schema.series.c.uid == series_uid, scope.clause())
+    )
+    if scope.stores is not None:
+        query = query.where(held.c.store.in_(sorted(scope.stores)))
+    store = db.execute(query).scalar()
+    if store is None:
+        raise NotFound("there is no such series here")
+    return int(store)
 
 
 def _place(row: sa.Row[Any]) -> Place:

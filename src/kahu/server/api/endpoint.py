@@ -1,13 +1,14 @@
 """An endpoint: a plain function with typed query, body and answer, of which route and OpenAPI are made.
 
-It runs in the database's pool (`kahu.server.pools`); a `KahuError` that it raises becomes its status.
+It runs in the pool of the database or of a store (`kahu.server.pools`); a `KahuError` that it raises becomes
+its status.
 """
 
 import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -60,6 +61,8 @@ class Endpoint:
     answer: Any
     """a type that msgspec writes, or bytes with `media`"""
     media: str
+    store: Callable[[Any], int] | None
+    """finds the store whose pool it runs in; None: it reads the database only"""
 
 
 class Endpoints:
@@ -69,7 +72,13 @@ class Endpoints:
         self.all: list[Endpoint] = []
 
     def __call__(
-        self, method: str, path: str, *, needs: str = "read", media: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        needs: str = "read",
+        media: str = "application/json",
+        store: Callable[[Any], int] | None = None,
     ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
         """Declares `function(ask: Ask[Query, Body]) -> Answer` as an endpoint; its types are its contract."""
 
@@ -78,7 +87,9 @@ class Endpoints:
             (parameter,) = signature.parameters.values()
             query, body = parameter.annotation.__args__
             self.all.append(
-                Endpoint(method, path, needs, function, query, body, signature.return_annotation, media)
+                Endpoint(
+                    method, path, needs, function, query, body, signature.return_annotation, media, store
+                )
             )
             return function
 
@@ -102,7 +113,11 @@ def _handler(services: Services, endpoint: Endpoint) -> Callable[[Request], Any]
             _read_query(request, endpoint.query),
             await _read_body(request, endpoint.body),
         )
-        answer = await services.pools.database(endpoint.function, ask)
+        if endpoint.store is None:
+            answer = await services.pools.database(endpoint.function, ask)
+        else:
+            store = await services.pools.database(endpoint.store, ask)
+            answer = await services.pools.store(store, endpoint.function, ask)
         if isinstance(answer, Response):
             return answer
         return Json(answer)
@@ -117,9 +132,13 @@ def require(grant: Grant, right: str) -> None:
 
 
 def _read_query(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    given = dict(request.query_params)
-    unknown = sorted(set(given) - known)
+    """A parameter that may have several values is written once for each."""
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    given = {
+        name: request.query_params.getlist(name) if get_origin(known.get(name)) is list else value
+        for name, value in request.query_params.items()
+    }
+    unknown = sorted(set(given) - set(known))
     if unknown:
         raise BadRequest(
             f"unknown parameter {', '.join(unknown)}",

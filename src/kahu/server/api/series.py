@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 
 import msgspec
 from pydicom.uid import UID
+from starlette.responses import Response
 
-from kahu.catalog import describe, gallery, search
+from kahu.catalog import describe, gallery, places, search, thumbnails
 from kahu.catalog import tags as labels
 from kahu.catalog.gallery import SeriesSummary
 from kahu.dicom.query import Match, Query
@@ -73,17 +74,17 @@ class SeriesPage(msgspec.Struct):
 
 
 class Filter(msgspec.Struct):
-    """Which series. `q`: words that must all be found; the others must be equal."""
+    """Which series. `q`: words that must all be found; of the others, one of the given values must be equal."""
 
     q: str = ""
-    modality: str = ""
-    body_part: str = ""
-    manufacturer: str = ""
-    store: str = ""
-    tag: str = ""
-    verdict: str = ""
-    study: str = ""
-    patient: str = ""
+    modality: list[str] = []
+    body_part: list[str] = []
+    manufacturer: list[str] = []
+    store: list[str] = []
+    tag: list[str] = []
+    verdict: list[str] = []
+    study: list[str] = []
+    patient: list[str] = []
 
 
 class Listing(Filter):
@@ -113,6 +114,12 @@ class Instance(msgspec.Struct):
     """Which instance of a series, from 0 in the order of their numbers."""
 
     instance: int = 0
+
+
+class Version(msgspec.Struct):
+    """The revision of a series that a picture is of: the picture under this address never changes."""
+
+    v: str = ""
 
 
 KEYWORDS = {
@@ -168,6 +175,23 @@ def attributes(ask: Ask[Instance, Nothing]) -> AttributePage:
     return AttributePage(len(instances), index, table(instances, index))
 
 
+def _store_of(ask: Ask[Any, Any]) -> int:
+    """One of the stores that hold a series."""
+    with ask.services.database.read() as db:
+        return places.holding(db, ask.path["uid"], ask.scope)
+
+
+@endpoints("GET", "/api/series/{uid}/thumbnail", media="image/jpeg", store=_store_of)
+def thumbnail(ask: Ask[Version, Nothing]) -> Response:
+    """The slice in the middle of a series as a small JPEG; what has no image is a tile that says what it is."""
+    services = ask.services
+    body = thumbnails.thumbnail(
+        services.database, services.places, services.settings.cache, ask.path["uid"], ask.scope
+    )
+    keep = "private, max-age=31536000, immutable" if ask.query.v else "private, no-cache"
+    return Response(body, media_type="image/jpeg", headers={"Cache-Control": keep})
+
+
 @endpoints("PUT", "/api/series/{uid}/tags/{label:path}", needs="write")
 def put_tag(ask: Ask[Nothing, Nothing]) -> Series:
     """Puts a tag on a series; putting it again changes nothing."""
@@ -184,9 +208,9 @@ def remove_tag(ask: Ask[Nothing, Nothing]) -> Series:
 
 def _query(wanted: Filter, limit: int | None = None, offset: int = 0) -> Query:
     matches = tuple(
-        Match((keyword,), "exact", (value,))
+        Match((keyword,), "list", tuple(values))
         for name, keyword in KEYWORDS.items()
-        if (value := getattr(wanted, name))
+        if (values := getattr(wanted, name))
     )
     return Query("SERIES", matches, limit=limit, offset=offset, text=wanted.q)
 
