@@ -16,6 +16,7 @@ const tool = (input: Partial<Tool["input"]>, properties: Tool["parameters"]["pro
   input: { modality: ["MR"], min_slices: 8, form: "nifti", ...input },
   parameters: { properties },
   output: { kind: "segmentation", title: "Brain", segments: [] },
+  error: "",
 });
 
 const series = (facts: Partial<Series>) => ({ modality: "MR", instances: 20, frames: 20, available: true, ...facts }) as Series;

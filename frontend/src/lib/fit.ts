@@ -5,6 +5,7 @@ import type { Series, Tool } from "./types";
 
 /** Why the tool does not fit this series; empty when it does. */
 export function misfit(tool: Tool, series: Series): string {
+  if (tool.error) return `cannot be used: ${tool.error}`;
   const { modality, min_slices: least } = tool.input;
   if (modality.length && !modality.includes(series.modality)) {
     return `works on ${modality.join(" or ")}, not on ${series.modality || "a series without modality"}`;

@@ -122,7 +122,8 @@ export interface Store {
   refused: number;
   scanned: string | null;
   owned: boolean;
-  scan: { task: string; progress: number | null; message: string } | null;
+  /** The last look through it, or the one under way. */
+  scan: { task: string; state: State; progress: number | null; message: string } | null;
 }
 
 export interface Refusal {
@@ -158,6 +159,8 @@ export interface Tool {
   input: { modality: string[]; min_slices: number; form: string };
   parameters: { properties?: Record<string, Parameter>; required?: string[] };
   output: { kind: string; title: string; segments: { label: string; color: string }[] };
+  /** Why it cannot be used; empty when it can. */
+  error: string;
 }
 
 export interface Me {

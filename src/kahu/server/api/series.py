@@ -74,7 +74,7 @@ class SeriesPage(msgspec.Struct):
 
 
 class Filter(msgspec.Struct):
-    """Which series. `q`: words that must all be found; of the others, one of the given values must be equal."""
+    """Which series. `q`: words that must all be found; of the others, one of the values must be equal."""
 
     q: str = ""
     modality: list[str] = []
