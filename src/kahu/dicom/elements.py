@@ -110,6 +110,8 @@ def items(data: bytes, at: int, end: int, is_implicit: bool) -> Iterator[tuple[i
             raise Odd("an item beyond the end")
         yield at, stop, item_implicit
         at = behind
+    if data[at:end].strip(b"\0"):
+        raise Odd("bytes behind the last item")
 
 
 def _delimited(data: bytes, at: int, is_implicit: bool, in_item: bool) -> int:
