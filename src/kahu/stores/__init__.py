@@ -14,7 +14,7 @@ The contract, and its awkward moments:
   process dies, at most an unseen file is left, which `sweep` removes.
 * Keys are opaque to everyone else. Calls are plain, blocking, and safe from many threads.
 
-`kahu.testing.StoreTests` says all this as tests; every store passes them.
+`kahu.testing.stores` says all this as tests; every store passes them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
