@@ -156,6 +156,15 @@ def test_a_modality_lut_comes_before_the_window() -> None:
     assert picture(frame, dataset, window=Window(3, 6)).tolist() == [[255, 0, 102]]
 
 
+def test_attributes_that_make_no_sense_are_refused_not_raised() -> None:
+    attributes = a_lut("VOILUTSequence", [0, 255], 0, 8)
+    del attributes["VOILUTSequence"][0].LUTDescriptor
+    frame, dataset = an_image([[0, 1]], **attributes)
+    with pytest.raises(NotAcceptable, match="no sense"):
+        picture(frame, dataset)
+    assert thumbnail_of(dataset) == icon("MR")
+
+
 # Colour
 
 
@@ -166,7 +175,7 @@ def test_palette_colour_is_looked_up() -> None:
         dataset.add_new(f"{colour}PaletteColorLookupTableData", "OW", np.array(entries, "<u2").tobytes())
     assert picture(frame, dataset).tolist() == [[[0, 0, 16], [255, 0, 0]], [[0, 128, 0], [0, 128, 0]]]
     del dataset.BluePaletteColorLookupTableData
-    with pytest.raises(NotAcceptable, match="palette"):
+    with pytest.raises(NotAcceptable, match="no sense"):
         picture(frame, dataset)
 
 

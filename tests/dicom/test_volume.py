@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from kahu.dicom.volume import Grid, grid_of, label_map_onto, to_nifti, volume_of
-from kahu.errors import BadRequest, Conflict, NotFound, Unsupported
+from kahu.errors import BadRequest, BrokenDicom, Conflict, NotFound, Unsupported
 from kahu.testing import samples
 
 SPACING = (2.5, 0.8, 0.6)
@@ -153,6 +153,24 @@ def test_slices_of_two_frames_of_reference_are_refused() -> None:
 def test_images_without_geometry_are_no_volume() -> None:
     with pytest.raises(NotFound, match="where it lies"):
         grid_of(slices(attributes={"ImageOrientationPatient": None}))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PixelSpacing", [0, 0.6]),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
+        ("ImageOrientationPatient", [2, 0, 0, 0, 1, 0]),
+        ("ImagePositionPatient", [0, 0]),
+        ("RescaleSlope", [1, 2]),
+    ],
+)
+def test_geometry_that_makes_no_sense_is_refused_and_named(keyword: str, value: list[float]) -> None:
+    datasets = slices()
+    setattr(datasets[2], keyword, value)
+    with pytest.raises(BrokenDicom, match=f"{keyword} of an image makes no sense") as caught:
+        volume_of(datasets)
+    assert datasets[2].SOPInstanceUID in caught.value.hint
 
 
 def test_one_slice_is_a_volume_as_thick_as_it_says() -> None:

@@ -34,6 +34,9 @@ _COLOUR = (
     "YBR_ICT",
     "YBR_RCT",
 )  # `frames.decode` gives RGB for all of them
+# What malformed values raise where they are read, here and in pydicom.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
 _CT = (40.0, 400.0)  # soft tissue, where a CT has no window of its own
 _TILE, _LETTERS, _RIM = (35, 43, 54), (164, 181, 201), (58, 70, 86)  # as much at home on white as on black
 
@@ -73,26 +76,14 @@ def picture(
 
     `dataset` needs no pixel data. Without `window` the object's own VOI LUT or first window holds; where it
     has none, one is chosen: soft tissue for CT, all values for 8-bit images, else nearly all values that
-    occur. NotAcceptable: a Photometric Interpretation that has no meaning for people's eyes.
+    occur. NotAcceptable: colours that cannot be shown, or attributes that make no sense.
     """
-    photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
-    if frame.ndim == 3:
-        if photometric not in _COLOUR:
-            raise NotAcceptable(
-                f"colours of kind {photometric} cannot be rendered", "ask for the frame itself"
-            )
-        return _eight_bits(frame, int(dataset.get("BitsStored") or 8))
-    if frame.dtype.kind == "f":
-        return _grey(frame, frame, dataset, number, window)
-    lowest, highest = int(frame.min()), int(frame.max())
-    if highest - lowest > 1 << 20:  # a table of values would be larger than the frame
-        return _grey(frame, frame, dataset, number, window)
-    ramp = np.arange(lowest, highest + 1, dtype=np.int64)
-    if photometric == "PALETTE COLOR":
-        table = _palette(ramp, dataset)
-    else:
-        table = _grey(ramp, frame, dataset, number, window)
-    return cast(Picture, np.take(table, frame.astype(np.int64) - lowest, axis=0))
+    try:
+        return _picture(frame, dataset, number, window)
+    except _MALFORMED as error:
+        raise NotAcceptable(
+            "what this image says of its grey values or colours makes no sense", "ask for the frame itself"
+        ) from error
 
 
 def jpeg(image: Picture, quality: int = 90) -> bytes:
@@ -136,7 +127,7 @@ def thumbnail_of(dataset: Dataset, *, side: int = 256) -> bytes:
         pixels = Frames(dataset)
         number = (len(pixels) + 1) // 2
         return thumbnail(pixels.decode(number), dataset, number, side=side)
-    except KahuError:
+    except (KahuError, *_MALFORMED):
         return icon(_name(dataset), side=side)
 
 
@@ -151,6 +142,25 @@ def icon(name: str, *, side: int = 256) -> bytes:
     size = min(side // 3, side * 11 // 10 // max(1, len(name)))
     draw.text((side / 2, side / 2), name, _LETTERS, ImageFont.load_default(size), anchor="mm")
     return _jpeg_of(image)
+
+
+def _picture(frame: NDArray[Any], dataset: Dataset, number: int, window: Window | None) -> Picture:
+    photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
+    if frame.ndim == 3:
+        if photometric not in _COLOUR:
+            raise NotAcceptable(
+                f"colours of kind {photometric} cannot be rendered", "ask for the frame itself"
+            )
+        return _eight_bits(frame, int(dataset.get("BitsStored") or 8))
+    if frame.dtype.kind == "f":
+        return _grey(frame, frame, dataset, number, window)
+    lowest, highest = int(frame.min()), int(frame.max())
+    if highest - lowest > 1 << 20:  # a table of values would be larger than the frame
+        return _grey(frame, frame, dataset, number, window)
+    ramp = np.arange(lowest, highest + 1, dtype=np.int64)
+    coloured = photometric == "PALETTE COLOR"
+    table = _palette(ramp, dataset) if coloured else _grey(ramp, frame, dataset, number, window)
+    return cast(Picture, np.take(table, frame.astype(np.int64) - lowest, axis=0))
 
 
 # Grey
@@ -265,12 +275,7 @@ def _eight_bits(frame: NDArray[Any], stored: int) -> Picture:
 
 def _palette(indices: NDArray[np.int64], dataset: Dataset) -> Picture:
     """Indices looked up in the object's palette (PS3.3 C.7.9), segmented ones too."""
-    try:
-        colours = apply_color_lut(np.clip(indices, 0, None).astype(np.uint16), dataset)
-    except (ValueError, AttributeError) as error:
-        raise NotAcceptable(
-            "the colour palette of this image cannot be read", "ask for the frame itself"
-        ) from error
+    colours = apply_color_lut(np.clip(indices, 0, None).astype(np.uint16), dataset)
     return _eight_bits(colours[..., :3], 8 * colours.dtype.itemsize)
 
 
@@ -284,15 +289,18 @@ def _jpeg_of(image: Image.Image) -> bytes:
 
 
 def _row_to_column_spacing(dataset: Dataset, number: int) -> float:
-    """How many times as tall as wide a pixel is."""
+    """How many times as tall as wide a pixel is; 1 where nothing useful is said."""
     for macro, keyword in (
         ("PixelMeasuresSequence", "PixelSpacing"),
         ("", "ImagerPixelSpacing"),
         ("", "PixelAspectRatio"),
     ):
-        value = frame_value(dataset, number, macro, keyword)
-        if value is not None and len(value) == 2 and float(value[0]) > 0 and float(value[1]) > 0:
-            return float(value[0]) / float(value[1])
+        try:
+            tall, wide = map(float, frame_value(dataset, number, macro, keyword) or ())
+        except _MALFORMED:
+            continue
+        if tall > 0 and wide > 0:
+            return tall / wide
     return 1.0
 
 

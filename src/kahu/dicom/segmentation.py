@@ -290,12 +290,13 @@ def read(dataset: Dataset, grid: Grid) -> Segmentation:
             "the frames of the segmentation do not say where they lie", "look at its functional groups"
         )
     pixels = Frames(dataset)
+    heights = np.array([plane.position @ grid.planes[0].normal for plane in grid.planes])
     pieces = []
     for plane in planes:
         for number, mask in _segments_of(dataset, plane.frame, pixels.decode(plane.frame), half):
             rows, columns = np.nonzero(mask)
             if len(rows):
-                pieces.append((number, _voxels(plane, rows, columns, grid)))
+                pieces.append((number, _voxels(plane, rows, columns, grid, heights)))
     described = [
         segment_of(item) for item in dataset.get("SegmentSequence") or () if int(item.SegmentNumber) > 0
     ]
@@ -321,29 +322,37 @@ def _segments_of(
     )
 
 
-def _voxels(plane: Plane, rows: NDArray[np.intp], columns: NDArray[np.intp], grid: Grid) -> NDArray[np.intp]:
-    """Which voxels of `grid` the pixels of a frame are, as flat indices. Conflict: they fall between voxels,
+def _voxels(
+    plane: Plane, rows: NDArray[np.intp], columns: NDArray[np.intp], grid: Grid, heights: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Which voxels of `grid` some pixels of a frame are, as flat indices. Conflict: they fall between voxels,
     or outside.
+
+    Pixels go to voxels by whole steps, so the frame's corner and two steps say it all. `heights`: where the
+    grid's slices lie along their normal.
     """
-    steps = plane.directions * np.array([[plane.spacing[1]], [plane.spacing[0]]])
-    places = plane.position + np.outer(columns, steps[0]) + np.outer(rows, steps[1])
-    origin, nearest = grid.affine[:3, 3], 0
+    to_index = np.linalg.inv(grid.affine[:3, :3])
+    origin, slices_before = grid.affine[:3, 3], 0
     if (
         abs(plane.normal @ grid.planes[0].normal) > 0.999
     ):  # a slice is where it says, not where the affine puts it
-        nearest = min(
-            range(grid.shape[0]), key=lambda k: abs((grid.planes[k].position - plane.position) @ plane.normal)
-        )
-        origin = grid.planes[nearest].position
-    exact = (places - origin) @ np.linalg.inv(grid.affine[:3, :3]).T + (0, 0, nearest)
-    index = np.rint(exact).astype(np.intp)
-    if np.abs(exact - index).max() > 0.1:
+        slices_before = int(np.abs(heights - plane.position @ grid.planes[0].normal).argmin())
+        origin = grid.planes[slices_before].position
+    corner = to_index @ (plane.position - origin) + (0, 0, slices_before)
+    along_row = to_index @ plane.directions[0] * plane.spacing[1]
+    along_column = to_index @ plane.directions[1] * plane.spacing[0]
+    first, right, down = (np.rint(exact).astype(np.intp) for exact in (corner, along_row, along_column))
+    last = rows.max(), columns.max()
+    off = np.abs(corner - first) + np.abs(along_column - down) * last[0] + np.abs(along_row - right) * last[1]
+    if off.max() > 0.1:
         raise Conflict(
             "the segmentation does not lie on the voxels of the image", "give its own source image"
         )
-    if index.min() < 0 or (index >= grid.shape[::-1]).any():
+    box = [first + down * r + right * c for r in (rows.min(), last[0]) for c in (columns.min(), last[1])]
+    if np.min(box) < 0 or (np.max(box, axis=0) >= grid.shape[::-1]).any():
         raise Conflict("the segmentation reaches out of the image", "give its own source image")
-    voxels: NDArray[np.intp] = np.ravel_multi_index(tuple(index.T[::-1]), grid.shape)
+    strides = np.array([1, grid.shape[2], grid.shape[2] * grid.shape[1]])
+    voxels: NDArray[np.intp] = first @ strides + rows * (down @ strides) + columns * (right @ strides)
     return voxels
 
 

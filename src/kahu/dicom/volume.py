@@ -16,6 +16,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_value
@@ -238,24 +239,19 @@ def label_map_onto(path: Path, grid: Grid) -> NDArray[np.uint8 | np.uint16]:
 
 
 def _plane(dataset: Dataset, number: int) -> Plane | None:
-    position = _numbers(frame_value(dataset, number, "PlanePositionSequence", "ImagePositionPatient"), 3)
-    cosines = _numbers(frame_value(dataset, number, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
-    spacing = _numbers(frame_value(dataset, number, "PixelMeasuresSequence", "PixelSpacing"), 2)
+    """Where a frame lies; None: it does not say. BrokenDicom: what it says makes no sense."""
+    position = _numbers(dataset, number, "PlanePositionSequence", "ImagePositionPatient", 3)
+    cosines = _numbers(dataset, number, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    spacing = _numbers(dataset, number, "PixelMeasuresSequence", "PixelSpacing", 2)
     if position is None or cosines is None or spacing is None or "Rows" not in dataset:
         return None
     directions = cosines.reshape(2, 3)
     lengths = np.linalg.norm(directions, axis=1)
-    if (
-        spacing.min() <= 0
-        or not np.allclose(lengths, 1, atol=0.01)
-        or abs(directions[0] @ directions[1]) > 0.01
-    ):
-        raise BrokenDicom(
-            "the orientation or pixel spacing of an image makes no sense",
-            f"look at Image Orientation and Pixel Spacing of instance {dataset.SOPInstanceUID}",
-        )
-    between = frame_value(dataset, number, "PixelMeasuresSequence", "SpacingBetweenSlices")
-    thickness = frame_value(dataset, number, "PixelMeasuresSequence", "SliceThickness")
+    if spacing.min() <= 0 or abs(lengths - 1).max() > 0.01 or abs(directions[0] @ directions[1]) > 0.01:
+        raise _senseless("PixelSpacing" if spacing.min() <= 0 else "ImageOrientationPatient", dataset)
+    between = _numbers(dataset, number, "PixelMeasuresSequence", "SpacingBetweenSlices", 1)
+    thickness = _numbers(dataset, number, "PixelMeasuresSequence", "SliceThickness", 1)
+    stated = [abs(float(value[0])) for value in (between, thickness) if value is not None]
     return Plane(
         sop_instance_uid=str(dataset.SOPInstanceUID),
         frame=number,
@@ -263,18 +259,29 @@ def _plane(dataset: Dataset, number: int) -> Plane | None:
         directions=directions / lengths[:, np.newaxis],
         spacing=(float(spacing[0]), float(spacing[1])),
         shape=(int(dataset.Rows), int(dataset.Columns)),
-        thickness=abs(float(between or thickness or 0)),
+        thickness=next((value for value in stated if value), 0.0),
         source=dataset,
     )
 
 
-def _numbers(value: Any, count: int) -> Vector | None:
-    """`count` finite numbers; None: absent, or something else."""
+def _numbers(dataset: Dataset, number: int, macro: str, keyword: str, count: int) -> Vector | None:
+    """An attribute of a frame as `count` numbers; None: absent or empty. BrokenDicom: anything else."""
     try:
-        numbers = np.array([float(number) for number in value or ()])
-    except (TypeError, ValueError):
-        return None
-    return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
+        value = frame_value(dataset, number, macro, keyword)
+        if value is None or (isinstance(value, MultiValue) and not value):
+            return None
+        numbers = np.array(value, float).reshape(count)
+    except (TypeError, ValueError) as error:
+        raise _senseless(keyword, dataset) from error
+    if not np.isfinite(numbers).all():
+        raise _senseless(keyword, dataset)
+    return numbers
+
+
+def _senseless(keyword: str, dataset: Dataset) -> BrokenDicom:
+    return BrokenDicom(
+        f"{keyword} of an image makes no sense", f"look at instance {dataset.get('SOPInstanceUID')}"
+    )
 
 
 # Many frames
@@ -392,13 +399,14 @@ def _affine(planes: Sequence[Plane], normal: Vector) -> tuple[Vector, list[str],
 
 def _rescaled(stored: NDArray[Any], planes: Sequence[Plane]) -> NDArray[Any]:
     """Values after the rescale of each plane (PS3.3 C.11.1, C.7.6.16.2.9)."""
-    macro = "PixelValueTransformationSequence"
     slopes, intercepts = [], []
     for plane in planes:
-        slope = frame_value(plane.source, plane.frame, macro, "RescaleSlope")
-        intercept = frame_value(plane.source, plane.frame, macro, "RescaleIntercept")
-        slopes.append(1.0 if slope is None else float(slope))
-        intercepts.append(0.0 if intercept is None else float(intercept))
+        slope, intercept = (
+            _numbers(plane.source, plane.frame, "PixelValueTransformationSequence", keyword, 1)
+            for keyword in ("RescaleSlope", "RescaleIntercept")
+        )
+        slopes.append(1.0 if slope is None else float(slope[0]))
+        intercepts.append(0.0 if intercept is None else float(intercept[0]))
     if stored.dtype.kind == "f" or set(slopes) != {1.0} or any(not b.is_integer() for b in intercepts):
         values = stored.astype(np.float32)
         values *= np.array(slopes, np.float32)[:, np.newaxis, np.newaxis]
