@@ -147,7 +147,7 @@ def _read_query(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"a parameter cannot be read: {error}") from error
+        raise BadRequest(f"a parameter cannot be read: {error}", "see /api/openapi.json") from error
 
 
 async def _read_body(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
@@ -161,7 +161,8 @@ async def _read_body(request: Request, kind: type[msgspec.Struct]) -> msgspec.St
     try:
         return msgspec.json.decode(bytes(pieces), type=kind)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise BadRequest(f"the body is not what is expected here: {error}") from error
+        message = f"the body is not what is expected here: {error}"
+        raise BadRequest(message, "see /api/openapi.json") from error
 
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
