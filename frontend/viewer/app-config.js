@@ -15,6 +15,7 @@ window.config = {
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: false,
   showErrorDetails: "production",
+  disableConfirmationPrompts: true, // a result that was opened is shown, not asked about
   strictZSpacingForVolumeViewport: true,
   groupEnabledModesFirst: true,
   maxNumberOfWebWorkers: 3,
@@ -57,5 +58,8 @@ window.config = {
       },
     },
   ],
-  httpErrorHandler: (error) => console.warn(`The server answered ${error.status}.`),
+  httpErrorHandler: (error) => {
+    if (error.status === 401) window.location.assign("/"); // to sign in
+    else if (error.status) console.warn(`The server answered ${error.status}.`);
+  },
 };
