@@ -78,7 +78,17 @@ class Environments:
         half = self.folder / f"{_HALF}{whole.name}"
         shutil.rmtree(half, ignore_errors=True)
         try:
-            _uv(log, cancelled, "venv", "--relocatable", "--no-project", "--python", self._python, str(half))
+            _uv(
+                log,
+                cancelled,
+                "venv",
+                "--quiet",
+                "--relocatable",
+                "--no-project",
+                "--python",
+                self._python,
+                str(half),
+            )
             if requirements.strip():
                 pins = half / "requirements.txt"
                 pins.write_text(requirements, "utf-8")

@@ -54,7 +54,7 @@ def fetch(client: Client, case: CaseDocument, job: Path) -> None:
     count = 0
     for count, data in enumerate(client.objects(case.study, case.series), 1):
         (folder / f"{count:06}.dcm").write_bytes(data)
-        _progress(count / max(case.instances, count), f"{count} of {max(case.instances, count)} objects")
+        _progress(count, max(case.instances, count))
     if count < case.instances:
         raise NotFound(
             f"only {count} of the {case.instances} objects of the series are there",
@@ -78,7 +78,7 @@ def deliver(client: Client, case: CaseDocument, job: Path) -> None:
         objects, total = (file.read_bytes() for file in files), len(files)
     for count, data in enumerate(objects, 1):
         client.store(data)
-        _progress(count / total, f"{count} of {total} objects")
+        _progress(count, total)
 
 
 def _segmentation(case: CaseDocument, source: Path, file: Path) -> bytes:
@@ -128,8 +128,10 @@ def _read(folder: Path, *, pixels: bool = True) -> list[pydicom.Dataset]:
     return [pydicom.dcmread(path, stop_before_pixels=not pixels) for path in sorted(folder.iterdir())]
 
 
-def _progress(fraction: float, words: str) -> None:
-    print(f"progress {fraction:.3f} {words}", flush=True)
+def _progress(count: int, total: int) -> None:
+    """Tells how far it is, some twenty times in all."""
+    if count == total or count % max(total // 20, 1) == 0:
+        print(f"progress {count / total:.3f} {count} of {total} objects", flush=True)
 
 
 STEPS = {"fetch": fetch, "deliver": deliver}
@@ -146,7 +148,8 @@ def main(step: str, job: str) -> int:
     except httpx.TransportError as error:
         return _fail(f"Kahu stopped answering ({type(error).__name__})", "run the case again")
     except OSError as error:
-        return _fail(f"{error.strerror or error}", "look at the disk of Kahu's home")
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", "look at the job's folder, and at its disk")
     return 0
 
 
