@@ -97,14 +97,26 @@ def _asked(rooms: Rooms, request: Request, right: str) -> Asked:
     grant: Grant = request.state.grant
     if right not in grant.may:
         raise Forbidden(f"this needs the right to {right}", "ask for a token that grants it")
-    url = request.url
     return Asked(
         request=request,
         rooms=rooms,
         grant=grant,
         scope=scope_of(grant),
-        base=f"{url.scheme}://{url.netloc}{quote(request.scope['root_path'])}",
+        base=f"{request.url.scheme}://{_authority(request)}{quote(request.scope['root_path'])}",
         study=request.path_params.get("study", ""),
         series=request.path_params.get("series", ""),
         instance=request.path_params.get("instance", ""),
     )
+
+
+def _authority(request: Request) -> str:
+    """Host and port by which the client knows us. Some clients (dicomweb-client) leave out the port: where the
+    host is the very address that they are connected to, it is the port that they are connected to.
+    """
+    url, server = request.url, request.scope.get("server")
+    ports = {"http": 80, "https": 443}
+    if server and url.port is None and server[1] not in (None, ports.get(url.scheme)):
+        direct = {server[0], "localhost"} if server[0] in ("127.0.0.1", "::1") else {server[0]}
+        if url.hostname in direct:
+            return f"{url.netloc}:{server[1]}"
+    return url.netloc
