@@ -2,6 +2,7 @@
 
 import logging
 import logging.handlers
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -193,6 +194,9 @@ def serve(settings: Settings, ready: Callable[[Kahu, str], None]) -> None:
         raise
     server = _server(kahu, listening, ready)
     kahu.end = server.end
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn has its own handlers while it runs, and raises the signal again when it has stopped
+        signal.signal(wish, lambda *_: server.end())
     try:
         server.run(sockets=[listening])
     finally:
