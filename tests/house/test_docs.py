@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,19 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 LANGUAGES = {"console", "python", "text", "toml", "json"}
 URL = "http://127.0.0.1:8010"
+END = "it has ended with"
+PYTHON = f"""
+import sys, traceback
+names = {{}}
+for name in map(str.strip, sys.stdin):
+    status = 0
+    try:
+        exec(compile(open(name).read(), name, "exec"), names)
+    except Exception:
+        status = 1
+        traceback.print_exc()
+    print("\\n{END}", status, flush=True)
+"""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,15 +67,41 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
         yield command, shown
 
 
+class Terminal:
+    """A program that is given one thing after the other, and says how each ended."""
+
+    def __init__(self, *command: str) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def enter(self, words: str) -> tuple[int, str]:
+        """Exit status, and what was printed."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+        printed = ""
+        for line in self.process.stdout:
+            if line.startswith(END):
+                return int(line.removeprefix(END)), printed
+            printed += line
+        raise AssertionError(f"it has ended: {printed}")
+
+    def close(self) -> None:
+        with self.process:
+            self.process.kill()
+
+
 class Reader:
     """Somebody who does what a page says, in a home of their own."""
 
-    def __init__(self, home: Path, up: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, home: Path, up: Callable[..., Any]) -> None:
         self.home = home
         self.up = up
-        self.monkeypatch = monkeypatch
         self.url = URL
-        self.names: dict[str, Any] = {"__name__": "page"}
+        self.shell = Terminal("bash")
+        self.python = Terminal(sys.executable, "-c", PYTHON)
 
     def read(self, block: Block, page: Path) -> None:
         if block.path:
@@ -70,52 +110,58 @@ class Reader:
             target.write_text(block.text)
         elif block.language == "console":
             for command, shown in commands(block):
-                self.type(command, shown)
+                self.type(command.replace(URL, self.url), shown)
         elif block.language == "python":
-            code = "\n" * (block.line - 1) + block.text.replace(URL, self.url)
-            exec(compile(code, str(page), "exec"), self.names)
+            name = self.home / f"{page.stem}-{block.line}.py"
+            usual = f"import os; os.environ['KAHU_URL'] = '{self.url}'\n"
+            name.write_text(usual + block.text.replace(URL, self.url))
+            status, printed = self.python.enter(str(name))
+            assert status == 0, f"{page}:{block.line}\n{printed}"
 
     def type(self, command: str, shown: str) -> None:
+        if command.startswith("kahu up") and self.url == URL:
+            self.start(command, shown)
+            return
         if command.startswith("kahu up"):
-            if self.url == URL:
-                self.start(command, shown)
-                return
-            command += " --port 0"
-        done = subprocess.run(
-            ["bash", "-ec", command.replace(URL, self.url)],
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+            command += " --port 0"  # the usual one may be taken
+        status, printed = self.shell.enter(f"{command} </dev/null\nprintf '\\n{END} %d\\n' $?")
         expected = 1 if shown.startswith("kahu: ") else 0
-        assert done.returncode == expected, f"$ {command}\n{done.stdout}"
-        compare(command, shown, done.stdout)
+        assert status == expected, f"$ {command}\n{printed}"
+        compare(command, shown, printed)
 
     def start(self, command: str, shown: str) -> None:
         """What runs until Ctrl-C runs beside us to the end of the page, on a free port."""
         server = self.up(*(word.replace("~", str(self.home)) for word in shlex.split(command)[2:]))
         self.url = server.url
-        self.monkeypatch.setenv("KAHU_URL", server.url)
+        while server.process.poll() is None and not matches(shown, server.output.read_text()):
+            time.sleep(0.05)
         compare(command, shown, server.output.read_text())
+
+    def close(self) -> None:
+        self.shell.close()
+        self.python.close()
 
 
 def compare(command: str, shown: str, printed: str) -> None:
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert matches(shown, printed), f"$ {command}\n{printed}"
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Whether the page shows what is printed; nothing shown fits everything."""
     wanted = shown.replace("…", "...")
-    if wanted.strip():
-        assert doctest.OutputChecker().check_output(wanted, printed, flags), f"$ {command}\n{printed}"
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    return not wanted.strip() or doctest.OutputChecker().check_output(wanted, printed, flags)
 
 
 @pytest.fixture
 def reader(
     person: Path, chest: Path, head: Path, kahu_up: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> Reader:
+) -> Iterator[Reader]:
     """In a home with two series in ~/dicom."""
     monkeypatch.chdir(person)
-    return Reader(person, kahu_up, monkeypatch)
+    reader = Reader(person, kahu_up)
+    yield reader
+    reader.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -138,25 +184,27 @@ def test_the_notebook_is_kept_without_outputs() -> None:
     assert all(not cell.get("outputs") for cell in notebook.cells)
 
 
-class TestBuiltPages:
-    @pytest.fixture(scope="class")
-    def site(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        site = tmp_path_factory.mktemp("site")
-        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
-        built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert built.returncode == 0, built.stdout + built.stderr
-        return site
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages, built."""
+    site = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return site
 
-    def test_a_page_for_each_source(self, site: Path) -> None:
-        sources = {page.relative_to(DOCS).with_suffix(".html") for page in DOCS.rglob("*.md")}
-        assert sources <= {page.relative_to(site) for page in site.rglob("*.html")}
 
-    def test_nothing_is_loaded_from_elsewhere(self, site: Path) -> None:
-        loads = re.compile(
-            r'<(?:script|img|iframe)[^>]*\bsrc="(?:https?:)?//|<link[^>]*stylesheet[^>]*"https?://'
-        )
-        for page in site.rglob("*.html"):
-            assert not loads.search(page.read_text()), page
+def test_each_source_becomes_a_page(site: Path) -> None:
+    sources = {page.relative_to(DOCS).with_suffix(".html") for page in DOCS.rglob("*.md")}
+    assert sources <= {page.relative_to(site) for page in site.rglob("*.html")}
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    loads = re.compile(
+        r'<(?:script|img|iframe)[^>]*\bsrc="(?:https?:)?//|<link[^>]*stylesheet[^>]*"https?://'
+    )
+    for page in site.rglob("*.html"):
+        assert not loads.search(page.read_text()), page
 
 
 def test_links_of_pages_outside_docs_lead_somewhere() -> None:
