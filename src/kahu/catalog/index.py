@@ -37,10 +37,11 @@ class Counts:
 
     files: int = 0
     objects: int = 0
-    """of those, DICOM objects"""
+    """of the whole store, afterwards"""
     series: int = 0
     """of the whole store, afterwards"""
     refused: int = 0
+    """files of the whole store that claim to be DICOM, or cannot be read, and were not taken"""
     unchanged: int = 0
     """files that were not opened, because they are as they were"""
     moved: int = 0

@@ -88,9 +88,8 @@ class Folder:
                 stack.pop()
                 continue
             key = key_of(name)
-            before = known(key)
             if not name.endswith("/"):
-                step = _step(key, f"{self._prefix}{name}", before)
+                step = _step(key, f"{self._prefix}{name}", known(key))
                 if step:
                     yield step
                 continue
@@ -99,6 +98,7 @@ class Folder:
             except (FileNotFoundError, NotADirectoryError):
                 continue  # removed a moment ago
             except OSError as error:
+                known(key)
                 yield Unlisted(key, f"the folder cannot be listed: {error.strerror}")
 
     def _list(self, folder: str, walked: list[str]) -> list[str]:
