@@ -1,6 +1,7 @@
 """STOW-RS through the door: what is sent is kept bit for bit, and each instance is told how it fared."""
 
 import asyncio
+import errno
 from typing import Any
 
 import pytest
@@ -207,14 +208,16 @@ def test_what_came_whole_before_the_message_broke_is_kept_and_said(archive: Any)
     assert given_back(archive, ds) == samples.encode(ds)
 
 
-def test_a_disk_that_is_full_is_507(archive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [StorageFull("the disk is full"), OSError(errno.EROFS, "read-only")])
+def test_a_disk_that_is_full_or_read_only_is_507(
+    archive: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def full(*_: object, **__: object) -> None:
-        raise StorageFull("the disk is full")
+        raise error
 
     monkeypatch.setattr("kahu.catalog.arrive.receive", full)
-    answer = archive.client().post(
-        "/dicomweb/studies", content=samples.encode(samples.instance()), headers=DICOM
-    )
+    body = samples.encode(samples.instance())
+    answer = archive.client().post("/dicomweb/studies", content=body, headers=DICOM)
     assert answer.status_code == 507
     assert answer.json()["0008119A"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xA700]}}]
 

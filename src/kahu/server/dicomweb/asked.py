@@ -12,7 +12,7 @@ from kahu.access import Grant
 from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
-from kahu.errors import Forbidden
+from kahu.errors import BrokenDicom, Forbidden, NotAcceptable
 from kahu.server.pools import Pools
 from kahu.server.scopes import scope_of
 from kahu.server.streams import Gone, while_connected
@@ -72,6 +72,8 @@ def reading(rooms: Rooms, handler: Handler) -> Callable[[Request], Awaitable[Res
             return await while_connected(request.receive, _awaited(handler, asked))
         except Gone:
             return Response(status_code=_CLIENT_GONE)
+        except BrokenDicom as error:  # it is here, so that the client is not to blame
+            raise NotAcceptable(str(error), "ask for the instance itself") from error
 
     return endpoint
 

@@ -185,6 +185,9 @@ def _receive(asked: Asked, arriving: Arriving) -> Received | Failure:
     except KahuError as error:
         log.info("an object was not stored: %s", error)
         return _failure(error, arriving, asked.study)
+    except OSError as error:
+        log.error("an object could not be written: %s", error.strerror)
+        return Failure(OUT_OF_RESOURCES)
 
 
 def _failure(error: KahuError, arriving: Arriving, study: str) -> Failure:
