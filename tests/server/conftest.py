@@ -24,6 +24,7 @@ from kahu.errors import KahuError
 from kahu.server import dicomweb
 from kahu.server.answers import on_error, on_http_error
 from kahu.server.pools import Pools
+from kahu.settings import Settings
 from kahu.stores.folder import open_folder
 from kahu.stores.owned import open_owned
 from kahu.testing import samples
@@ -51,6 +52,7 @@ class Archive:
     home: Path
     database: Database
     places: Places
+    settings: Settings
     pools: Pools = field(default_factory=Pools)
 
     def add(self, *datasets: Dataset) -> None:
@@ -99,7 +101,8 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     places = Places(database, openers)
     places.ensure_owned(tmp_path / "store")
     (tmp_path / "images").mkdir()
-    archive = Archive(tmp_path / "images", tmp_path, database, places)
+    settings = Settings(home=tmp_path)
+    archive = Archive(tmp_path / "images", tmp_path, database, places, settings)
     yield archive
     archive.pools.close()
     database.close()

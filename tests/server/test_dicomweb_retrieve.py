@@ -364,7 +364,7 @@ def test_pictures_fit_into_the_viewport(archive: Any) -> None:
     client = archive.client()
     assert picture(client.get(path(ds) + "/rendered?viewport=30,30")).size == (30, 20)
     assert picture(client.get(path(ds) + "/thumbnail?viewport=90,200")).size == (90, 60)
-    assert picture(client.get(path(ds, "series") + "/thumbnail")).size == (256, 171)
+    assert picture(client.get(path(ds, "series") + "/thumbnail?viewport=256,256")).size == (256, 171)
     for viewport in ("0,1", "a,b", "1", "99999,1"):
         assert client.get(path(ds) + f"/rendered?viewport={viewport}").status_code == 400
     assert client.get(path(ds) + "/rendered?quality=101").status_code == 400

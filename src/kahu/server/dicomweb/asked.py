@@ -16,6 +16,7 @@ from kahu.errors import BrokenDicom, Forbidden, NotAcceptable
 from kahu.server.pools import Pools
 from kahu.server.scopes import scope_of
 from kahu.server.streams import Gone, while_connected
+from kahu.settings import Settings
 
 JSON_TYPES = ("application/dicom+json", "application/json")
 
@@ -32,6 +33,8 @@ class Rooms(Protocol):
     def places(self) -> Places: ...
     @property
     def pools(self) -> Pools: ...
+    @property
+    def settings(self) -> Settings: ...
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ import threading
 from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
-from io import BytesIO
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
 
 from kahu.catalog import fetch
 from kahu.catalog.fetch import Located
@@ -16,7 +14,6 @@ from kahu.db import Database
 from kahu.dicom import frames
 from kahu.dicom.frames import PixelFacts
 from kahu.dicom.header import PixelData, ReadAt, inflated
-from kahu.dicom.text import quietly
 from kahu.errors import NotFound
 from kahu.server.dicomweb import rows
 from kahu.server.dicomweb.asked import Asked
@@ -37,6 +34,7 @@ class Image:
         self.located = located
         self.read = reader(places, located)
         self._database = database
+        self._places = places
         self._pixels = pixels
         # As much as it takes to find frames: index attributes.
         self._outline = self._with_pixels(PixelFacts.of_json(rows.to_json(located.attributes)))
@@ -79,7 +77,7 @@ class Image:
 
     def header(self) -> Dataset:
         """Everything but the pixel data, as a pydicom data set."""
-        return read_header(self._database, self.read, self.located)
+        return fetch.dataset(self._database, self._places, self.located)
 
     def _with_pixels(self, facts: PixelFacts) -> PixelFacts:
         return replace(facts, keyword=self._pixels.keyword, words=self._pixels.vr == "OW")
@@ -125,23 +123,6 @@ def reader(places: Places, located: Located) -> ReadAt:
         return fetch.read(places, located, offset, length) if length > 0 else b""
 
     return read
-
-
-def read_header(database: Database, read: ReadAt, located: Located) -> Dataset:
-    """Everything but the pixel data of an instance as a pydicom data set: what the catalogue has of it, and
-    long values from its file.
-    """
-    with database.read() as db:
-        header = fetch.header(db, located)
-    whole = bytearray()
-    at = 0
-    for value in header.omitted:
-        whole += header.raw[at : value.at]
-        whole += read(value.offset, value.length) if value.offset >= 0 else bytes(value.length)
-        at = value.at
-    whole += header.raw[at:]
-    with quietly():
-        return read_dataset(BytesIO(whole), header.implicit, is_little_endian=True)
 
 
 class Images:

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from kahu.catalog import fetch
+from kahu.catalog import fetch, thumbnails
 from kahu.catalog.fetch import Located
 from kahu.dicom import render
 from kahu.dicom.frames import decode
@@ -20,7 +20,7 @@ from kahu.errors import BadRequest, BrokenDicom, NotAcceptable
 from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.frames import frame_numbers
-from kahu.server.dicomweb.image import Image, Images, read_header, reader
+from kahu.server.dicomweb.image import Image, Images
 
 _TYPES = ("image/jpeg", "image/png")
 _FUNCTIONS: dict[str, Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]] = {
@@ -66,25 +66,33 @@ async def rendered(images: Images, asked: Asked) -> Response:
 
 
 async def thumbnail(images: Images, asked: Asked) -> Response:
-    """The same, small; what has no picture gets a tile that says what it is."""
+    """The same, small; what has no picture gets a tile that says what it is. Those of series are kept."""
     look = Look.parse(asked.request.query_params)
-    look = replace(look, viewport=look.viewport or (_THUMBNAIL, _THUMBNAIL))
     media_type = accept.choose_type(accept.wanted(asked.request), _TYPES)
     located = await asked.rooms.pools.database(_middle, asked)
+    store = located.location.store
+    if look == Look() and media_type == "image/jpeg" and not asked.instance:
+        return await asked.rooms.pools.store(store, _kept, asked, located)
+    look = replace(look, viewport=look.viewport or (_THUMBNAIL, _THUMBNAIL))
     if located.location.pixels is not None:
         try:
             return await _picture(asked, images.of(asked, located), look, media_type)
         except (NotAcceptable, BrokenDicom):
             pass  # a picture that cannot be decoded: the tile
-    return await asked.rooms.pools.store(located.location.store, _tile, asked, located, look)
+    return await asked.rooms.pools.store(store, _tile, asked, located, look)
 
 
 def _middle(asked: Asked) -> Located:
     """The instance itself; of a series or a study the middle one of those that have pixels."""
     with asked.rooms.database.read() as db:
         found = fetch.instances(db, asked.scope, asked.study, asked.series, asked.instance)
-    pictures = [one for one in found if one.frames] or found
-    return pictures[len(pictures) // 2]
+    return thumbnails.middle([one for one in found if one.frames] or found)
+
+
+def _kept(asked: Asked, located: Located) -> Response:
+    rooms, series = asked.rooms, located.series_instance_uid
+    body = thumbnails.thumbnail(rooms.database, rooms.places, rooms.settings.cache, series, asked.scope)
+    return Response(body, headers={"Content-Type": "image/jpeg", "Vary": "Accept"})
 
 
 async def _picture(asked: Asked, image: Image, look: Look, media_type: str) -> Response:
@@ -129,10 +137,9 @@ def _fit(picture: Picture, viewport: tuple[int, int]) -> Picture:
 
 
 def _tile(asked: Asked, located: Located, look: Look) -> Response:
-    header = read_header(asked.rooms.database, reader(asked.rooms.places, located), located)
-    side = min(look.viewport or (_THUMBNAIL,))
+    header = fetch.dataset(asked.rooms.database, asked.rooms.places, located)
     with quietly():
-        body = render.thumbnail_of(header, side=side)
+        body = render.thumbnail_of(header, side=min(look.viewport or (_THUMBNAIL,)))
     return Response(body, headers={"Content-Type": "image/jpeg", "Vary": "Accept"})
 
 
