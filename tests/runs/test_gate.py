@@ -1,5 +1,6 @@
 """Results that contradict their case are found before anyone sees them, and the reason is a sentence."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import highdicom
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, RTPlanStorage, RTStructureSetStorage
 
@@ -193,6 +196,22 @@ def test_values_that_make_no_sense_are_rejected_not_raised() -> None:
     seg = a_seg(a_case())
     seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [0, 0]
     assert judged(seg) == Verdict("rejected", ("Attributes hold values that cannot be understood.",))
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    spoiled=st.lists(st.tuples(st.integers(132, 6000), st.integers(0, 255)), min_size=1, max_size=8),
+    kept=st.floats(0.2, 1),
+)
+def test_whatever_bytes_come_the_gate_has_an_answer(spoiled: list[tuple[int, int]], kept: float) -> None:
+    data = bytearray(GOOD[: int(len(GOOD) * kept)])
+    for position, byte in spoiled:
+        data[position % len(data)] = byte
+    assert judge([io.BytesIO(bytes(data))], SourceFacts.of(a_case())).kind in ("valid", "suspect", "rejected")
+
+
+GOOD = samples.encode(a_seg(a_case()))
 
 
 def test_the_same_uid_twice_is_rejected() -> None:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from kahu.dicom.attributes import tag_of
 from kahu.dicom.header import PixelData, ReadAt
+from kahu.dicom.malformed import MALFORMED, understood
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 
 __all__ = [
@@ -85,7 +86,8 @@ class PixelFacts:
     def of(cls, dataset: Dataset) -> "PixelFacts":
         """The facts of a pydicom `Dataset`. BrokenDicom: it has no image."""
         keyword = next((k for k in ("FloatPixelData", "DoubleFloatPixelData") if k in dataset), "PixelData")
-        words = keyword in dataset and dataset[keyword].VR == "OW"
+        with understood("pixel data"):
+            words = keyword in dataset and dataset[keyword].VR == "OW"
         return _facts(dataset.get, keyword, words)
 
     @classmethod
@@ -138,7 +140,7 @@ def _facts(get: Callable[[str], Any], keyword: str, words: bool) -> PixelFacts:
             keyword=keyword,
             words=words,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise BrokenDicom(
             "this instance has no image: Rows, Columns or BitsAllocated is missing or no number",
             "ask for the instance itself",

@@ -18,6 +18,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item, frame_value
+from kahu.dicom.malformed import MALFORMED
 from kahu.dicom.segmentation import palette, segment_of
 from kahu.dicom.volume import planes_of
 from kahu.errors import BadRequest, KahuError, NotAcceptable
@@ -34,9 +35,6 @@ _COLOUR = (
     "YBR_ICT",
     "YBR_RCT",
 )  # `frames.decode` gives RGB for all of them
-# What malformed values raise where they are read, here and in pydicom.
-_MALFORMED = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
-
 _CT = (40.0, 400.0)  # soft tissue, where a CT has no window of its own
 _TILE, _LETTERS, _RIM = (35, 43, 54), (164, 181, 201), (58, 70, 86)  # as much at home on white as on black
 
@@ -80,7 +78,7 @@ def picture(
     """
     try:
         return _picture(frame, dataset, number, window)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise NotAcceptable(
             "what this image says of its grey values or colours makes no sense", "ask for the frame itself"
         ) from error
@@ -127,7 +125,7 @@ def thumbnail_of(dataset: Dataset, *, side: int = 256) -> bytes:
         pixels = Frames(dataset)
         number = (len(pixels) + 1) // 2
         return thumbnail(pixels.decode(number), dataset, number, side=side)
-    except (KahuError, *_MALFORMED):
+    except (KahuError, *MALFORMED):
         return icon(_name(dataset), side=side)
 
 
@@ -297,7 +295,7 @@ def _row_to_column_spacing(dataset: Dataset, number: int) -> float:
     ):
         try:
             tall, wide = map(float, frame_value(dataset, number, macro, keyword) or ())
-        except _MALFORMED:
+        except MALFORMED:
             continue
         if tall > 0 and wide > 0:
             return tall / wide
@@ -336,9 +334,9 @@ def _segments(dataset: Dataset, side: int) -> bytes:
 
 
 def _name(dataset: Dataset) -> str:
-    """What to call an object without a picture."""
-    if "EncapsulatedDocument" in dataset:
-        return (
-            str(dataset.get("MIMETypeOfEncapsulatedDocument") or "").rpartition("/")[2].upper()[:6] or "DOC"
-        )
-    return str(dataset.get("Modality") or "?")[:10]
+    """What to call an object without a picture: a document's kind, else the modality."""
+    try:
+        kind = str(dataset.get("MIMETypeOfEncapsulatedDocument") or "").rpartition("/")[2]
+        return kind.upper()[:6] or str(dataset.get("Modality") or "?")[:10]
+    except MALFORMED:
+        return "?"

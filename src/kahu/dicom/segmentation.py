@@ -17,6 +17,7 @@ from pydicom.uid import SegmentationStorage, generate_uid
 from kahu.dicom.attributes import tag_of
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item
+from kahu.dicom.malformed import understood
 from kahu.dicom.volume import Grid, Plane, planes_of
 from kahu.errors import BadRequest, BrokenDicom, Conflict, NotFound, Unsupported
 
@@ -271,6 +272,7 @@ def _series_number(source: Dataset) -> int:
 # Reading
 
 
+@understood("the segmentation")
 def read(dataset: Dataset, grid: Grid) -> Segmentation:
     """A SEG (binary, fractional from one half, label map) as masks on `grid`; segments may overlap.
 

@@ -20,6 +20,7 @@ from pydicom.multival import MultiValue
 
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_value
+from kahu.dicom.malformed import MALFORMED, understood
 from kahu.errors import BadRequest, BrokenDicom, Conflict, NotFound, Unsupported
 
 __all__ = ["Grid", "Plane", "Volume", "grid_of", "label_map_onto", "planes_of", "to_nifti", "volume_of"]
@@ -127,6 +128,7 @@ class Volume:
         return self.grid.findings
 
 
+@understood("what an image says of its place")
 def planes_of(datasets: Iterable[Dataset]) -> list[Plane]:
     """Every frame that says where it lies, in the order given; an instance that comes twice counts once."""
     unique = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
@@ -139,6 +141,7 @@ def planes_of(datasets: Iterable[Dataset]) -> list[Plane]:
     return planes
 
 
+@understood("what the images of this series say of their place")
 def grid_of(datasets: Iterable[Dataset]) -> Grid:
     """The grid of one series: single-frame slices, or one enhanced multi-frame object. Pixel data is not
     needed.
@@ -271,7 +274,7 @@ def _numbers(dataset: Dataset, number: int, macro: str, keyword: str, count: int
         if value is None or (isinstance(value, MultiValue) and not value):
             return None
         numbers = np.array(value, float).reshape(count)
-    except (TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise _senseless(keyword, dataset) from error
     if not np.isfinite(numbers).all():
         raise _senseless(keyword, dataset)

@@ -9,6 +9,7 @@ verdict may still tell something worth knowing (nothing was found).
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from pydicom.uid import UID, RTStructureSetStorage, SegmentationStorage
 
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item
+from kahu.dicom.malformed import MALFORMED
 from kahu.dicom.volume import Grid, Plane, grid_of, planes_of
 from kahu.errors import KahuError
 from kahu.runs.placement import far_from_sources, frames_fit, points_fit
@@ -28,18 +30,7 @@ from kahu.runs.verdict import Complaint, Kind, Verdict, verdict_of
 
 __all__ = ["SourceFacts", "Verdict", "judge"]
 
-# What reading malformed bytes and values raises.
-_UNREADABLE = (
-    InvalidDicomError,
-    KahuError,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    NotImplementedError,
-)
+_UNREADABLE = (*MALFORMED, InvalidDicomError, KahuError, OSError, EOFError)
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # What a tool may give besides images, below `_STORAGE` (PS3.4 B.5): parametric maps, real world values,
@@ -95,17 +86,18 @@ class SourceFacts:
         datasets = list(datasets)
         if not datasets:
             raise ValueError("a case has at least one image")
-        try:
+        grid, planes = None, []
+        with suppress(KahuError):  # a picture without a place
+            planes = planes_of(datasets)
+        with suppress(KahuError):  # time points, echoes ...
             grid = grid_of(datasets)
-        except KahuError:  # a single picture, time points ...
-            grid = None
         return cls(
             patient_id=_text(datasets[0], "PatientID"),
             study_instance_uid=_text(datasets[0], "StudyInstanceUID"),
             series_instance_uids=frozenset(_text(dataset, "SeriesInstanceUID") for dataset in datasets),
-            frames={_text(d, "SOPInstanceUID"): int(d.get("NumberOfFrames") or 1) for d in datasets},
+            frames={_text(d, "SOPInstanceUID"): _frame_count(d) for d in datasets},
             frame_of_reference_uids=frozenset(_text(d, "FrameOfReferenceUID") for d in datasets) - {""},
-            planes={(plane.sop_instance_uid, plane.frame): plane for plane in planes_of(datasets)},
+            planes={(plane.sop_instance_uid, plane.frame): plane for plane in planes},
             grid=grid,
         )
 
@@ -362,7 +354,16 @@ def _contours(dataset: Dataset, sources: SourceFacts) -> Iterator[Complaint]:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
-    return str(dataset.get(keyword) or "").strip()
+    """The value as text; empty where there is none, or none that can be read."""
+    try:
+        return str(dataset.get(keyword) or "").strip()
+    except MALFORMED:
+        return ""
+
+
+def _frame_count(dataset: Dataset) -> int:
+    count = _text(dataset, "NumberOfFrames")
+    return int(count) if count.isdecimal() else 1
 
 
 def _numbers(value: Any) -> list[int]:
@@ -376,4 +377,4 @@ def _numbers(value: Any) -> list[int]:
 
 def _name(dataset: Dataset) -> str:
     """What people call an object: its series' description, or its modality."""
-    return str(dataset.get("SeriesDescription") or dataset.get("Modality") or "A result")
+    return _text(dataset, "SeriesDescription") or _text(dataset, "Modality") or "A result"
