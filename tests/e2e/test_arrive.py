@@ -16,7 +16,8 @@ DICOM = {"Content-Type": "application/dicom", "Accept": "application/dicom+json"
 
 def test_what_was_sent_comes_back_unaltered(kahu_up: Kahu) -> None:
     server = kahu_up()
-    sent = [samples.instance(number=n, attributes={"PatientComments": "as it was"}) for n in (1, 2, 3)]
+    made = [samples.instance(number=n, attributes={"PatientComments": "as it was"}) for n in (1, 2, 3)]
+    sent = [dcmread(BytesIO(samples.encode(one))) for one in made]
     archive = DICOMwebClient(f"{server.url}/dicomweb")
     archive.store_instances(sent)
     (series,) = server.series(1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from kahu.catalog.schema import locations, refusals, series_stores
+from kahu.catalog.schema import instances, locations, refusals, series_stores
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,18 @@ class Held:
 
 
 def of_store(db: sa.Connection, store_id: int) -> Held:
-    """What a store holds. Objects that were missing at the last scan are not counted."""
+    """What a store holds. Objects that were missing at the last scan, and series of only those, do not count."""
     c = locations.c
     here = sa.and_(c.store == store_id, c.state != "missing")
     objects, size = db.execute(
         sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(c.size), 0)).where(here)
     ).one()
-    series = _count(db, series_stores, series_stores.c.store == store_id)
+    there = (
+        sa.exists()
+        .where(instances.c.series == series_stores.c.series, c.instance == instances.c.key, here)
+        .correlate(series_stores)
+    )
+    series = _count(db, series_stores, sa.and_(series_stores.c.store == store_id, there))
     refused = _count(db, refusals, sa.and_(refusals.c.store == store_id, refusals.c.dicom))
     return Held(objects, series, int(size), refused)
 
