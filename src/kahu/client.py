@@ -225,13 +225,31 @@ _KINDS = {
 }
 
 
+# Failure Reason (0008,1197) of an object that was not stored (PS3.18 annex I.2.2).
+_REASONS = {
+    0x0110: "it could not be processed",
+    0x0111: "another object has its SOP Instance UID; this one is kept aside, see: kahu conflicts",
+    0xA700: "the disk is full",
+    0xA901: "it is of another study",
+    0xC000: "it is no DICOM object that can be read",
+}
+
+
 def _check(answer: httpx.Response) -> None:
     if answer.is_success:
         return
     answer.read()
     try:
-        said = answer.json()
-        message, hint = said["error"], said.get("hint", "")
-    except (ValueError, KeyError, TypeError):
+        message, hint = _told(answer.json())
+    except (ValueError, LookupError, TypeError):
         message, hint = f"the server answered {answer.status_code}", "is there a Kahu at this address?"
     raise _KINDS.get(answer.status_code, KahuError)(message, hint)
+
+
+def _told(said: Any) -> tuple[str, str]:
+    """What was wrong, and what to do: as Kahu says it, or as STOW-RS does."""
+    for failed in (said.get("00081198"), said.get("0008119A")):
+        if failed:
+            (reason,) = failed["Value"][0]["00081197"]["Value"]
+            return f"the object was not stored: {_REASONS.get(reason, f'{reason:#06x}')}", ""
+    return said["error"], said.get("hint", "")

@@ -396,7 +396,6 @@ def _patients(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict[
 _WORDS = (
     *("PatientID", "PatientName", "AccessionNumber", "StudyDescription", "SeriesDescription", "ProtocolName"),
     *("Modality", "BodyPartExamined", "Manufacturer", "ManufacturerModelName"),
-    *("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"),
 )
 
 

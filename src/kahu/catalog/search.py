@@ -5,6 +5,7 @@ the levels below mean "has one that": a study matches ``Modality=CT`` if one of 
 the same level must hold for the same entity.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ from kahu.catalog.schema import (
 from kahu.catalog.scope import Scope
 from kahu.dicom.attributes import LEVEL_OF, Level
 from kahu.dicom.query import Match, Query, QueryLevel
+
+_UID = re.compile(r"\d+(\.\d*)+")
 
 MOST = 50_000
 """rows in an answer, however many were asked for"""
@@ -225,7 +228,11 @@ def _has_word(word: str) -> Condition:
     tagged = sa.exists().where(
         tag.series_uid == series.c.uid, folded(tag.label).contains(word, autoescape=True)
     )
-    return sa.or_(series.c.words.contains(word, autoescape=True), tagged)
+    found = [series.c.words.contains(word, autoescape=True), tagged]
+    if _UID.fullmatch(word):  # how one begins; its digits within would be found in every other one
+        study = sa.select(studies.c.id).where(studies.c.uid.startswith(word, autoescape=True))
+        found += [series.c.uid.startswith(word, autoescape=True), series.c.study.in_(study)]
+    return sa.or_(*found)
 
 
 # From SQL to rows
