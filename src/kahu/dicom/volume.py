@@ -417,8 +417,9 @@ def _rescaled(stored: NDArray[Any], planes: Sequence[Plane]) -> NDArray[Any]:
         return values
     lowest = int(stored.min()) + int(min(intercepts))
     highest = int(stored.max()) + int(max(intercepts))
-    widths = (np.dtype(name) for name in ("int16", "int32", "int64"))
-    dtype = next(t for t in widths if np.iinfo(t).min <= lowest <= highest <= np.iinfo(t).max)
+    widths = (np.dtype(name) for name in ("int16", "int32"))
+    fitting = (t for t in widths if np.iinfo(t).min <= lowest <= highest <= np.iinfo(t).max)
+    dtype = next(fitting, np.dtype(np.float64))  # NIfTI readers know no larger integers
     values = stored.astype(dtype)
     if any(intercepts):
         values = values + np.array(intercepts, dtype)[:, np.newaxis, np.newaxis]

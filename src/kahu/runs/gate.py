@@ -274,10 +274,13 @@ def _segments(dataset: Dataset) -> Iterator[Complaint]:
     pixels = Frames(dataset)
     pixels.stored(len(pixels))  # raises if pixel data is too short
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or ()
-    if len(groups) != len(pixels):
+    tiled = (
+        dataset.get("DimensionOrganizationType") == "TILED_FULL"
+    )  # then frames follow each other without saying so
+    if len(groups) != len(pixels) and not tiled:
         yield Complaint("rejected", f"It has {len(pixels)} frames but describes {len(groups)}.")
         return
-    if dataset.get("SegmentationType") != "LABELMAP":
+    if dataset.get("SegmentationType") != "LABELMAP" and not tiled:
         shown = {_segment_number(dataset, number) for number in range(1, len(pixels) + 1)}
         if not shown <= set(numbers):
             yield Complaint("rejected", "A frame shows a segment that is not described.")
