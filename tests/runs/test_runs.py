@@ -121,13 +121,13 @@ def test_a_series_out_of_scope_does_not_exist(runs: Runs) -> None:
 
 def test_a_run_ends_when_its_last_case_has(runs: Runs, ledger: Ledger) -> None:
     run = start(runs)
-    one = ledger.lease(["case"], "w")
+    one = ledger.lease("case", "w")
     assert one
     ledger.beat(one, 0.5)
     assert (runs.get(run.id).state, runs.get(run.id).progress) == ("running", 0.25)
     ledger.finish(one)
     assert (runs.get(run.id).state, runs.get(run.id).ended) == ("running", None)
-    two = ledger.lease(["case"], "w")
+    two = ledger.lease("case", "w")
     assert two
     ledger.fail(two, "broken", "mend it")
     ended = runs.get(run.id)
@@ -148,10 +148,10 @@ def test_unknown_runs(runs: Runs) -> None:
 def test_jobs_are_those_of_the_latest_attempts(runs: Runs, ledger: Ledger) -> None:
     start(runs)
     assert runs.jobs() == set()
-    one = ledger.lease(["case"], "w")
+    one = ledger.lease("case", "w")
     assert one
     ledger.give_back(one)
-    again = ledger.lease(["case"], "w")
+    again = ledger.lease("case", "w")
     assert again
     assert runs.jobs() == {f"{again.id}.2"}
     assert runs.log(again) == b""

@@ -131,8 +131,10 @@ class _Run(threading.Thread):
 
     def _go(self) -> None:
         _remove(self._folder)  # of a job of this name that died with a server before us
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700)  # images of patients are nobody else's business
         for name in ("in", "out", "tmp"):
-            (self._folder / name).mkdir(parents=True)
+            (self._folder / name).mkdir()
         with (self._folder / "log").open("ab+", buffering=0) as log:
             environment = self._environments.get(self._job.requirements, log, self.cancelled)
             for step in self._job.steps:

@@ -22,7 +22,7 @@ _LOOK = 0.1  # seconds between two looks at a job
 _TOKEN = 86400  # seconds that a run token is good for beyond the tool's time: fetching can take long
 
 # Where each step begins and ends on the progress bar.
-_PARTS = {"fetch": (0.0, 0.15), "tool": (0.15, 0.9), "deliver": (0.9, 1.0)}
+_PARTS = {"fetch": (0.0, 0.15), "tool": (0.15, 0.9), "deliver": (0.9, 0.98)}
 _DOING = {"fetch": "fetching the series", "tool": "running the tool", "deliver": "delivering the result"}
 
 

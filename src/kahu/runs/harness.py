@@ -129,8 +129,8 @@ def _read(folder: Path, *, pixels: bool = True) -> list[pydicom.Dataset]:
 
 
 def _progress(count: int, total: int) -> None:
-    """Tells how far it is, some twenty times in all."""
-    if count == total or count % max(total // 20, 1) == 0:
+    """Tells how far it is, some ten times in all."""
+    if count == total or count % max(total // 10, 1) == 0:
         print(f"progress {count / total:.3f} {count} of {total} objects", flush=True)
 
 

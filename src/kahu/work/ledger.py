@@ -201,24 +201,19 @@ class Ledger:
 
     # What a worker says
 
-    def lease(self, kinds: Collection[str], worker: str, seconds: float = LEASE) -> Task | None:
-        """The next task of one of these kinds, now a new attempt of this worker: highest priority, then
-        oldest first.
+    def lease(self, kind: str, worker: str, seconds: float = LEASE) -> Task | None:
+        """The next task of a kind, now a new attempt of this worker: highest priority, then oldest first.
 
         None: there is nothing to do.
         """
         with self.database.read() as db:  # asking takes no turn, so idle workers disturb nobody
-            outrun = self._any(db, kinds, self._outrun())
-            if not outrun and not self._any(db, kinds, tasks.c.state == "queued"):
+            outrun = self._any(db, kind, self._outrun())
+            if not outrun and not self._any(db, kind, tasks.c.state == "queued"):
                 return None
         with self.database.write() as db:
             if outrun:
-                self._lose(db, sa.and_(self._outrun(), tasks.c.kind.in_(kinds)))
-            for kind in kinds:
-                taken = self._take(db, kind, worker, seconds)
-                if taken:
-                    return taken
-        return None
+                self._lose(db, sa.and_(self._outrun(), tasks.c.kind == kind))
+            return self._take(db, kind, worker, seconds)
 
     def beat(
         self,
@@ -363,22 +358,21 @@ class Ledger:
 
     # One statement each
 
-    def _any(self, db: sa.Connection, kinds: Collection[str], which: sa.ColumnElement[bool]) -> bool:
-        query = sa.select(tasks.c.id).where(which, tasks.c.kind.in_(kinds)).limit(1)
+    def _any(self, db: sa.Connection, kind: str, which: sa.ColumnElement[bool]) -> bool:
+        query = sa.select(tasks.c.id).where(which, tasks.c.kind == kind).limit(1)
         return db.execute(query).first() is not None
 
     def _outrun(self) -> sa.ColumnElement[bool]:
         return sa.and_(tasks.c.state == "running", tasks.c.lease_until < self._clock())
 
     def _take(self, db: sa.Connection, kind: str, worker: str, seconds: float) -> Task | None:
+        # SQLite has no row locks, and needs none here: writers take turns.
         first = (
             sa.select(tasks.c.id)
             .where(tasks.c.state == "queued", tasks.c.kind == kind)
             .order_by(tasks.c.priority.desc(), tasks.c.created)
             .limit(1)
-            .with_for_update(
-                skip_locked=True
-            )  # SQLite has no such clause, and needs none: writers take turns
+            .with_for_update(skip_locked=True)
         )
         task_id = db.execute(first).scalar()
         if task_id is None:

@@ -158,7 +158,7 @@ class Worker:
         while not self._stopping.is_set():
             heard = self._ledger.due.rings
             try:
-                task = self._ledger.lease([kind], self._name)
+                task = self._ledger.lease(kind, self._name)
                 if task:
                     self._do(task)
                     continue
