@@ -93,16 +93,30 @@ class Archive:
             listening.close()
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Iterator[Archive]:
-    database = Database(f"sqlite:///{tmp_path / 'catalog.db'}")
+@contextmanager
+def opened(home: Path) -> Iterator[Archive]:
+    """An archive in a folder of its own."""
+    database = Database(f"sqlite:///{home / 'catalog.db'}")
     database.create()
     openers: dict[str, Callable[[str], Any]] = {"folder": open_folder, "owned": open_owned}
     places = Places(database, openers)
-    places.ensure_owned(tmp_path / "store")
-    (tmp_path / "images").mkdir()
-    settings = Settings(home=tmp_path)
-    archive = Archive(tmp_path / "images", tmp_path, database, places, settings)
+    places.ensure_owned(home / "store")
+    (home / "images").mkdir()
+    archive = Archive(home / "images", home, database, places, Settings(home=home))
     yield archive
     archive.pools.close()
     database.close()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    """An archive for one test."""
+    with opened(tmp_path) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def shared_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """An archive for tests that only read."""
+    with opened(tmp_path_factory.mktemp("archive")) as archive:
+        yield archive

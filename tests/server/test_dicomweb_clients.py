@@ -25,10 +25,10 @@ def uids(ds: Dataset) -> tuple[str, str, str]:
     return str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID)
 
 
-@pytest.fixture
-def url(archive: Any) -> Iterator[str]:
-    archive.add(*ct, enhanced, document)
-    with archive.served() as url:
+@pytest.fixture(scope="module")
+def url(shared_archive: Any) -> Iterator[str]:
+    shared_archive.add(*ct, enhanced, document)
+    with shared_archive.served() as url:
         yield url
 
 

@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 
 from kahu.dicom.header import read_header
 from kahu.dicom.multipart import Outgoing, media_type, read_parts, write
+from kahu.dicom.text import quietly
 from kahu.errors import NotDicom
 from kahu.testing import samples
 
@@ -42,12 +43,12 @@ def objects() -> dict[str, list[bytes]]:
     return found
 
 
-@pytest.fixture
-def client(archive: Any) -> Any:
+@pytest.fixture(scope="module")
+def client(shared_archive: Any) -> Any:
     for file in FILES:
-        shutil.copy(file, archive.folder)
-    archive.scan()
-    return archive.client()
+        shutil.copy(file, shared_archive.folder)
+    shared_archive.scan()
+    return shared_archive.client()
 
 
 def value(row: dict[str, Any], tag: str) -> Any:
@@ -109,8 +110,6 @@ def open_instance(client: Any, path: str, instance: dict[str, Any], files: list[
 
 
 def pydicom_has_pixels(file: bytes) -> bool:
-    from kahu.dicom.text import quietly
-
     with quietly():
         try:
             return bool(dcmread(io.BytesIO(file), force=True).pixel_array.size)

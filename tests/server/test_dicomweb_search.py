@@ -15,10 +15,10 @@ STUDY, SERIES = str(ct[0].StudyInstanceUID), str(ct[0].SeriesInstanceUID)
 BASE = "http://testserver/dicomweb"
 
 
-@pytest.fixture
-def client(archive: Any) -> Any:
-    archive.add(*ct, mr)
-    return archive.client()
+@pytest.fixture(scope="module")
+def client(shared_archive: Any) -> Any:
+    shared_archive.add(*ct, mr)
+    return shared_archive.client()
 
 
 def uids(answer: Any, tag: str = "0020000D") -> list[str]:

@@ -30,11 +30,12 @@ _FUNCTIONS: dict[str, Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]] = {
 }
 _NUMBER = r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,3})?)"
 _WINDOW = re.compile(rf"{_NUMBER},{_NUMBER}(?:,({'|'.join(_FUNCTIONS)}))?")
-_LARGEST = 16384
-
-# What pydicom and numpy make of attributes that hold what they should not.
-_NONSENSE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 _THUMBNAIL = 256
+_LARGEST = 4096
+"""pixels along one side of a viewport: a picture is made in memory"""
+
+# What pydicom and numpy raise when attributes hold what they should not.
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,9 @@ def _rendered(image: Image, number: int, look: Look, media_type: str) -> bytes:
     try:
         with quietly():
             picture = render.picture(frame, image.header(), number, window=look.window)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        NotImplementedError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _NONSENSE as error:
         raise NotAcceptable(
-            "what this image says of its grey values or colours cannot be understood",
-            "ask for the frame itself",
+            "what this image says of its own values makes no sense", "ask for the frame itself"
         ) from error
     if look.viewport:
         picture = _fit(picture, look.viewport)
@@ -137,9 +130,13 @@ def _fit(picture: Picture, viewport: tuple[int, int]) -> Picture:
 
 
 def _tile(asked: Asked, located: Located, look: Look) -> Response:
+    side = min(look.viewport or (_THUMBNAIL,))
     header = fetch.dataset(asked.rooms.database, asked.rooms.places, located)
-    with quietly():
-        body = render.thumbnail_of(header, side=min(look.viewport or (_THUMBNAIL,)))
+    try:
+        with quietly():
+            body = render.thumbnail_of(header, side=side)
+    except _NONSENSE:
+        body = render.icon("DICOM", side=side)
     return Response(body, headers={"Content-Type": "image/jpeg", "Vary": "Accept"})
 
 
