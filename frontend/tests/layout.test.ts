@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { grid, neighbour, reveal, TALLEST, type Grid, type Viewport } from "../src/lib/layout";
+import { below, grid, neighbour, reveal, scrollFor, TALLEST, type Grid, type Viewport } from "../src/lib/layout";
 
 const view = (scrollTop: number): Viewport => ({ width: 1000, height: 800, scrollTop });
 const cards = (items: number, scrollTop = 0) => grid(items, view(scrollTop), 190, 10, 60);
@@ -63,4 +63,19 @@ describe("the arrow keys", () => {
     ["End", 3, 99],
     ["Home", 50, 0],
   ])("%s from %d", (key, from, to) => expect(neighbour(key, from, 100, 5, 3)).toBe(to));
+});
+
+test.each([
+  [100, 900],
+  [1_000_000, 2_000_000],
+])("of %d items, one stays where it is while cards grow", (items, scrolled) => {
+  const before = cards(items, scrolled);
+  const index = before.first + 2 * before.columns;
+  const offset = below(index, before, view(scrolled));
+  const bigger = grid(items, view(scrolled), 300, 10, 60);
+  const scrollTop = scrollFor(index, offset, bigger, view(scrolled), items);
+  const after = grid(items, view(scrollTop), 300, 10, 60);
+  expect(below(index, after, view(scrollTop))).toBeCloseTo(offset, 3);
+  expect(after.first).toBeLessThanOrEqual(index);
+  expect(after.last).toBeGreaterThan(index);
 });

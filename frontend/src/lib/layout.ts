@@ -50,17 +50,25 @@ function trueTop(scrollTop: number, real: number, height: number, view: number):
   return (scrollTop / (height - view)) * (real - view);
 }
 
+/** How far below the top of the view an item begins, in px; negative: above it. */
+export function below(index: number, layout: Grid, view: Viewport): number {
+  return Math.floor(index / layout.columns) * layout.rowHeight + layout.shift - view.scrollTop;
+}
+
+/** The scroll position at which an item begins `offset` px below the top of the view. */
+export function scrollFor(index: number, offset: number, layout: Grid, view: Viewport, items: number): number {
+  const real = Math.ceil(items / layout.columns) * layout.rowHeight;
+  const most = Math.max(0, real - view.height);
+  const top = Math.min(most, Math.max(0, Math.floor(index / layout.columns) * layout.rowHeight - offset));
+  return real === layout.height ? top : (top / most) * (layout.height - view.height);
+}
+
 /** The scroll position that brings an item into view, moving as little as possible. */
 export function reveal(index: number, layout: Grid, view: Viewport, items: number): number {
-  const real = Math.ceil(items / layout.columns) * layout.rowHeight;
-  const top = Math.floor(index / layout.columns) * layout.rowHeight;
-  const now = trueTop(view.scrollTop, real, layout.height, view.height);
-  let wanted = now;
-  if (top < now) wanted = top;
-  else if (top + layout.rowHeight > now + view.height) wanted = top + layout.rowHeight - view.height;
-  if (wanted === now) return view.scrollTop;
-  if (real === layout.height) return wanted;
-  return (wanted / (real - view.height)) * (layout.height - view.height);
+  const offset = below(index, layout, view);
+  const lowest = view.height - layout.rowHeight;
+  if (offset >= 0 && offset <= lowest) return view.scrollTop;
+  return scrollFor(index, offset < 0 ? 0 : lowest, layout, view, items);
 }
 
 /** Where an arrow key leads from an item. */

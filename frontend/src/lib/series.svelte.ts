@@ -76,7 +76,11 @@ export class SeriesList {
       if (!this.#pages.has(page)) missing.push(page);
     }
     const generation = this.#generation;
-    await Promise.all(missing.map((page) => this.#read(page, generation)));
+    try {
+      await Promise.all(missing.map((page) => this.#read(page, generation)));
+    } catch (error) {
+      this.#failed(error);
+    }
     const found: Series[] = [];
     for (let index = first; index <= last; index++) {
       const series = this.at(index);
@@ -127,19 +131,24 @@ export class SeriesList {
     for (const page of this.#wanted) {
       if (this.#loading.size >= AT_ONCE) return;
       if (this.#pages.has(page) || this.#loading.has(page) || page * PAGE >= this.total) continue;
-      void this.#read(page, this.#generation);
+      void this.#fill(page);
     }
   }
 
-  async #read(page: number, generation: number): Promise<void> {
+  async #read(page: number, generation: number, signal?: AbortSignal): Promise<void> {
+    const answer = await api.series(this.#filters, page * PAGE, PAGE, signal);
+    if (generation !== this.#generation) return;
+    this.#pages.set(page, answer.series);
+    this.total = answer.total;
+    this.#forget(page);
+  }
+
+  /** Reads a page for the screen: given up when the screen moves on. */
+  async #fill(page: number): Promise<void> {
     const controller = new AbortController();
     this.#loading.set(page, controller);
     try {
-      const answer = await api.series(this.#filters, page * PAGE, PAGE, controller.signal);
-      if (generation !== this.#generation) return;
-      this.#pages.set(page, answer.series);
-      this.total = answer.total;
-      this.#forget(page);
+      await this.#read(page, this.#generation, controller.signal);
     } catch (error) {
       if (!controller.signal.aborted) this.#failed(error);
     } finally {
