@@ -8,9 +8,11 @@
 `multipart`     multipart/related, written and read as a stream (PS3.18 §8.6)
 `functional`    attributes of one frame, in functional groups or at the top (PS3.3 C.7.6.16)
 `malformed`     what objects raise that do not hold what the standard says -> one error
-`frames`        which bytes are frame n; a frame -> an array; transcoding
+`frames`        which bytes are frame n; the way to arrays and uncompressed bytes
+`pixels`        codecs and colour: a frame's bytes -> an array; transcoding (PS3.5 §8)
 `render`        a frame -> 8-bit picture (PS3.3 C.11, window; thumbnails)
-`volume`        slices -> an array with its geometry in patient space (PS3.3 C.7.6.2)
+`grid`          where frames, slices and voxels are in the patient (PS3.3 C.7.6.2)
+`volume`        slices -> an array on its grid; NIfTI and label maps
 `segmentation`  a label map -> DICOM SEG, and back (PS3.3 A.51)
 ==============  =================================================================================
 """

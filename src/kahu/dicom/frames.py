@@ -1,4 +1,4 @@
-"""Which bytes are frame n; a frame -> an array; a frame -> uncompressed bytes (PS3.5 §8, annexes A.4 and G).
+"""Which bytes are frame n (PS3.5 §8 and A.4), and from there on to an array or to uncompressed bytes.
 
 Frames are numbered from 1, as in PS3.3 and PS3.18. A *range* is `(offset, length)` in a file; a compressed
 frame may lie in several. *Frame bytes* are what those ranges give when joined: the frame as it is stored,
@@ -6,18 +6,15 @@ without item headers.
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from kahu.dicom.attributes import tag_of
 from kahu.dicom.header import PixelData, ReadAt
-from kahu.dicom.malformed import MALFORMED, understood
+from kahu.dicom.pixels import PixelFacts, decode, native
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 
 __all__ = [
@@ -39,123 +36,55 @@ Range = tuple[int, int]
 Ranges = tuple[Range, ...]
 """Where one frame lies: (offset, length) of each piece, in order."""
 
-Codec = Literal["native", "big endian", "rle", "jpeg", "jpeg-ls", "jpeg 2000", "htj2k"]
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
+_VIDEO = tuple(f"1.2.840.10008.1.2.4.{n}" for n in range(100, 109))
 
-_JPEG = "1.2.840.10008.1.2.4."
-_CODECS: dict[str, Codec] = {
-    "1.2.840.10008.1.2": "native",
-    "1.2.840.10008.1.2.1": "native",
-    "1.2.840.10008.1.2.1.98": "native",  # encapsulated uncompressed
-    "1.2.840.10008.1.2.1.99": "native",  # deflated: whoever reads its bytes inflates the data set first
-    "1.2.840.10008.1.2.2": "big endian",
-    "1.2.840.10008.1.2.5": "rle",
-    **dict.fromkeys([_JPEG + n for n in ("50", "51", "57", "70")], "jpeg"),
-    **dict.fromkeys([_JPEG + n for n in ("80", "81")], "jpeg-ls"),
-    **dict.fromkeys([_JPEG + n for n in ("90", "91", "92", "93")], "jpeg 2000"),
-    **dict.fromkeys([_JPEG + n for n in ("201", "202", "203")], "htj2k"),
-}
-_NOT_ENCAPSULATED = {uid for uid, codec in _CODECS.items() if codec in ("native", "big endian")} - {
-    "1.2.840.10008.1.2.1.98"
-}
-_VIDEO = tuple(_JPEG + str(n) for n in range(100, 109))
-
-_AS_STORED = "ask for the whole instance, or for transfer-syntax=* to have the frame as it is stored"
+_PIECE = np.dtype([("offset", "<u8"), ("length", "<u4")])  # as `pack` writes it
 
 
-@dataclass(frozen=True, slots=True)
-class PixelFacts:
-    """What the Image Pixel module says about every frame (PS3.3 C.7.6.3)."""
+class Frames:
+    """The frames of a pydicom `Dataset` that holds its pixel data. BrokenDicom: it has no image, or no pixel
+    data.
+    """
 
-    rows: int
-    columns: int
-    samples: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    photometric: str
-    planar: bool
-    """samples one plane after the other; only uncompressed and RLE frames look at it"""
-    frames: int
-    keyword: str = "PixelData"
-    """or FloatPixelData, DoubleFloatPixelData"""
-    words: bool = False
-    """the value's VR is OW: bytes of 8-bit samples are swapped in pairs in big endian"""
+    def __init__(self, dataset: Dataset) -> None:
+        self.facts = PixelFacts.of(dataset)
+        if self.facts.keyword not in dataset:
+            raise BrokenDicom("this instance has no pixel data", "read the whole file")
+        self.transfer_syntax = _syntax_of(dataset)
+        self._value = memoryview(dataset[self.facts.keyword].value)
+        compressed = encapsulated(self.transfer_syntax)
+        self._pixels = PixelData(0, None if compressed else len(self._value), self.facts.keyword)
+        self._packed = pack(self._ranges()) if compressed else None
 
-    @classmethod
-    def of(cls, dataset: Dataset) -> "PixelFacts":
-        """The facts of a pydicom `Dataset`. BrokenDicom: it has no image."""
-        keyword = next((k for k in ("FloatPixelData", "DoubleFloatPixelData") if k in dataset), "PixelData")
-        with understood("pixel data"):
-            words = keyword in dataset and dataset[keyword].VR == "OW"
-        return _facts(dataset.get, keyword, words)
+    def __len__(self) -> int:
+        return self.facts.frames
 
-    @classmethod
-    def of_json(cls, instance: Mapping[str, Any]) -> "PixelFacts":
-        """The facts of one instance in the DICOM JSON Model (PS3.18 F). BrokenDicom: it has no image."""
+    def stored(self, number: int) -> bytes:
+        """The frame bytes of frame `number`. NotFound: there is no such frame."""
+        return read_frame(self._read, self.facts, self._pixels, self.transfer_syntax, number, self._packed)
 
-        def first(keyword: str) -> Any:
-            return (instance.get(f"{tag_of(keyword):08X}", {}).get("Value") or [None])[0]
+    def decode(self, number: int = 1) -> NDArray[Any]:
+        """Frame `number` as an array: see `decode`."""
+        return decode(self.stored(number), self.facts, self.transfer_syntax)
 
-        keyword = "FloatPixelData" if "7FE00008" in instance else "PixelData"
-        keyword = "DoubleFloatPixelData" if "7FE00009" in instance else keyword
-        return _facts(first, keyword, instance.get("7FE00010", {}).get("vr") == "OW")
+    def _ranges(self) -> list[Ranges]:
+        return encapsulated_ranges(self._read, self._pixels, self.facts.frames, self.transfer_syntax)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of a sample's container, little endian; packed bits become bytes of 0 and 1."""
-        if self.keyword != "PixelData":
-            return np.dtype("<f4" if self.keyword == "FloatPixelData" else "<f8")
-        if self.bits_allocated not in (1, 8, 16, 32, 64):
-            raise NotAcceptable(f"samples of {self.bits_allocated} bits cannot be decoded", _AS_STORED)
-        return np.dtype(f"<{'i' if self.signed else 'u'}{max(self.bits_allocated // 8, 1)}")
-
-    @property
-    def subsampled(self) -> bool:
-        """Two neighbours share their colour: uncompressed YBR_FULL_422 has two samples a pixel."""
-        return self.photometric == "YBR_FULL_422" and self.samples == 3
-
-    @property
-    def frame_bits(self) -> int:
-        """Of one uncompressed frame."""
-        samples = 2 if self.subsampled else self.samples
-        return self.rows * self.columns * samples * self.bits_allocated
+    def _read(self, offset: int, length: int) -> bytes:
+        return bytes(self._value[offset : offset + length])
 
 
-def _facts(get: Callable[[str], Any], keyword: str, words: bool) -> PixelFacts:
-    try:
-        bits = int(get("BitsAllocated") or {"FloatPixelData": 32, "DoubleFloatPixelData": 64}[keyword])
-        stored = int(get("BitsStored") or bits)
-        facts = PixelFacts(
-            rows=int(get("Rows")),
-            columns=int(get("Columns")),
-            samples=int(get("SamplesPerPixel") or 1),
-            bits_allocated=bits,
-            bits_stored=stored,
-            high_bit=int(stored - 1 if (high := get("HighBit")) is None else high),
-            signed=bool(get("PixelRepresentation")),
-            photometric=str(get("PhotometricInterpretation") or "MONOCHROME2"),
-            planar=bool(get("PlanarConfiguration")),
-            frames=int(get("NumberOfFrames") or 1),
-            keyword=keyword,
-            words=words,
-        )
-    except MALFORMED as error:
-        raise BrokenDicom(
-            "this instance has no image: Rows, Columns or BitsAllocated is missing or no number",
-            "ask for the instance itself",
-        ) from error
-    if facts.frame_bits <= 0 or facts.frames < 1 or not 0 < stored <= facts.high_bit + 1 <= bits:
-        raise BrokenDicom("the size of this instance's image makes no sense", "ask for the instance itself")
-    return facts
-
-
-# Where frames are
+def _syntax_of(dataset: Dataset) -> str:
+    """Of a dataset in memory; the default where nothing is stated (PS3.5 §10)."""
+    meta = getattr(dataset, "file_meta", None) or Dataset()
+    return str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
 
 
 def encapsulated(transfer_syntax: str) -> bool:
     """Whether pixel data is a sequence of fragments (PS3.5 A.4): so unless the syntax is known as native."""
-    return transfer_syntax not in _NOT_ENCAPSULATED
+    return transfer_syntax not in _NATIVE
 
 
 def is_video(transfer_syntax: str) -> bool:
@@ -177,7 +106,7 @@ def read_frame(
     """
     _check_number(number, facts.frames)
     if not encapsulated(transfer_syntax):
-        return native_frame(read, facts, pixels, number, words=_CODECS[transfer_syntax] == "big endian")
+        return native_frame(read, facts, pixels, number, words=transfer_syntax == _BIG_ENDIAN)
     if packed is not None:
         ranges = packed_range(packed, number)
     else:
@@ -310,9 +239,6 @@ def pack(frames: Sequence[Ranges]) -> bytes:
     return len(frames).to_bytes(4, "little") + starts.tobytes() + table.tobytes()
 
 
-_PIECE = np.dtype([("offset", "<u8"), ("length", "<u4")])
-
-
 def packed_range(packed: bytes, number: int) -> Ranges:
     """Where frame `number` lies, from what `pack` made. NotFound: there is no such frame."""
     frames = int.from_bytes(packed[:4], "little")
@@ -333,246 +259,3 @@ def _exactly(read: ReadAt, offset: int, length: int) -> bytes:
     if len(data) != length:
         raise BrokenDicom("the file ends within its pixel data", "send the instance again")
     return data
-
-
-# A frame -> an array
-
-
-def decode(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any]:
-    """Frame bytes as `(rows, columns)`, or `(rows, columns, samples)` where there are several samples.
-
-    Values are stored values: unused high bits are gone, signs are right, packed bits are 0 and 1, no rescale.
-    Colour is RGB whatever the file holds (YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT); palette colour stays
-    indices (see `render`). NotAcceptable: a transfer syntax that cannot be decoded. BrokenDicom: the bytes do
-    not decode.
-    """
-    array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=False)
-    return _rgb_of(array, facts.bits_stored) if ybr else array
-
-
-class Frames:
-    """The frames of a pydicom `Dataset` that holds its pixel data. BrokenDicom: it has no image, or no pixel
-    data.
-    """
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.facts = PixelFacts.of(dataset)
-        if self.facts.keyword not in dataset:
-            raise BrokenDicom("this instance has no pixel data", "read the whole file")
-        self.transfer_syntax = _syntax_of(dataset)
-        self._value = memoryview(dataset[self.facts.keyword].value)
-        compressed = encapsulated(self.transfer_syntax)
-        self._pixels = PixelData(0, None if compressed else len(self._value), self.facts.keyword)
-        self._packed = pack(self._ranges()) if compressed else None
-
-    def __len__(self) -> int:
-        return self.facts.frames
-
-    def stored(self, number: int) -> bytes:
-        """The frame bytes of frame `number`. NotFound: there is no such frame."""
-        return read_frame(self._read, self.facts, self._pixels, self.transfer_syntax, number, self._packed)
-
-    def decode(self, number: int = 1) -> NDArray[Any]:
-        """Frame `number` as an array: see `decode`."""
-        return decode(self.stored(number), self.facts, self.transfer_syntax)
-
-    def _ranges(self) -> list[Ranges]:
-        return encapsulated_ranges(self._read, self._pixels, self.facts.frames, self.transfer_syntax)
-
-    def _read(self, offset: int, length: int) -> bytes:
-        return bytes(self._value[offset : offset + length])
-
-
-def _syntax_of(dataset: Dataset) -> str:
-    """Of a dataset in memory; the default where nothing is stated (PS3.5 §10)."""
-    meta = getattr(dataset, "file_meta", None) or Dataset()
-    return str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
-
-
-def native(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> bytes:
-    """Frame bytes as they would be in explicit VR little endian, whatever they were (for
-    ``transfer-syntax=1.2.840.10008.1.2.1``).
-
-    Samples come as the instance's own attributes describe them: one plane after the other if Planar
-    Configuration says so, YBR_FULL and YBR_FULL_422 stay what they are; YBR_ICT and YBR_RCT, which only a
-    codec knows, become RGB. Errors as `decode`.
-    """
-    codec = _codec(transfer_syntax)
-    if codec == "native":
-        return frame
-    if codec == "big endian":
-        swapped = np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()
-        return swapped[: -(-facts.frame_bits // 8)]
-    array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=True)
-    if facts.photometric in ("YBR_FULL", "YBR_FULL_422") and not ybr:
-        array = _ybr_of(array, facts.bits_stored)
-    if facts.subsampled:
-        array = _subsample(array)
-    elif facts.samples > 1 and facts.planar:
-        array = np.moveaxis(array, -1, 0)
-    if facts.bits_allocated == 1:
-        return np.packbits(array, axis=None, bitorder="little").tobytes()
-    return array.astype(facts.dtype, copy=False).tobytes()
-
-
-def _codec(transfer_syntax: str) -> Codec:
-    codec = _CODECS.get(transfer_syntax)
-    if codec is None:
-        raise NotAcceptable(f"frames in transfer syntax {transfer_syntax} cannot be decoded", _AS_STORED)
-    return codec
-
-
-def _decoded(
-    frame: bytes, facts: PixelFacts, transfer_syntax: str, *, keep_ybr: bool
-) -> tuple[NDArray[Any], bool]:
-    """The frame's samples, and whether they are luminance and colour differences (YBR) still.
-
-    A JPEG codec transforms colour faster than we do: it does unless `keep_ybr`.
-    """
-    codec = _codec(transfer_syntax)
-    ybr = facts.samples == 3 and facts.photometric in ("YBR_FULL", "YBR_FULL_422")
-    if codec in ("native", "big endian"):
-        return _uncompressed(frame, facts, codec == "big endian"), ybr
-    try:
-        if codec == "rle":
-            return _from_rle(frame, facts), ybr
-        if codec == "jpeg":
-            array, ybr = _from_jpeg(frame, facts, keep_ybr)
-        elif codec == "jpeg-ls":
-            array = imagecodecs.jpegls_decode(frame)
-        elif codec == "htj2k":
-            array = imagecodecs.htj2k_decode(frame)
-        else:
-            array = imagecodecs.jpeg2k_decode(frame)
-    except (RuntimeError, ValueError) as error:  # every codec's error is one of these
-        raise BrokenDicom(
-            f"the compressed frame cannot be decoded ({transfer_syntax})", "send the instance again"
-        ) from error
-    shape = (facts.rows, facts.columns) + ((facts.samples,) if facts.samples > 1 else ())
-    if array.shape != shape:
-        raise BrokenDicom(
-            f"the compressed frame is {array.shape}, its attributes say {shape}", "send the instance again"
-        )
-    return _values(array, facts), ybr
-
-
-def _from_rle(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
-    dtype = np.dtype("u1") if facts.bits_allocated == 1 else facts.dtype
-    planes = np.frombuffer(imagecodecs.dicomrle_decode(frame, dtype), dtype)
-    size = facts.rows * facts.columns
-    if len(planes) < size * facts.samples:
-        raise BrokenDicom("the compressed frame is too short", "send the instance again")
-    planes = planes[: size * facts.samples].reshape(facts.samples, facts.rows, facts.columns)
-    return _values(planes[0] if facts.samples == 1 else np.moveaxis(planes, 0, -1), facts)
-
-
-def _from_jpeg(frame: bytes, facts: PixelFacts, keep_ybr: bool) -> tuple[NDArray[Any], bool]:
-    if facts.samples != 3:
-        return imagecodecs.jpeg8_decode(frame), False
-    ybr = _jpeg_is_ybr(frame, facts.photometric)
-    stored = "YCBCR" if ybr else "RGB"
-    return imagecodecs.jpeg8_decode(
-        frame, colorspace=stored, outcolorspace=stored if keep_ybr else "RGB"
-    ), ybr and keep_ybr
-
-
-def _jpeg_is_ybr(frame: bytes, photometric: str) -> bool:
-    """Whether a JPEG's three components are YBR. Its own markers know best (Adobe, JFIF), then Photometric
-    Interpretation does.
-    """
-    at = 2
-    while at + 4 <= len(frame) and frame[at] == 0xFF:
-        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        body = frame[at + 4 : at + 2 + length]
-        if marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
-            return body[11] == 1
-        if marker == 0xE0 and body[:5] == b"JFIF\0":
-            return True
-        if marker == 0xDA:  # start of scan: no more headers
-            break
-        at += 2 + length
-    return photometric != "RGB"
-
-
-def _uncompressed(frame: bytes, facts: PixelFacts, big_endian: bool) -> NDArray[Any]:
-    if len(frame) < -(-facts.frame_bits // 8):
-        raise BrokenDicom("the frame is too short for its rows and columns", "send the instance again")
-    if big_endian:
-        frame = np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()
-    frame = frame[: -(-facts.frame_bits // 8)]
-    if facts.bits_allocated == 1:
-        bits = np.unpackbits(np.frombuffer(frame, np.uint8), count=facts.frame_bits, bitorder="little")
-        return bits.reshape(facts.rows, facts.columns)
-    array = np.frombuffer(frame, facts.dtype)
-    if facts.subsampled:
-        return _upsample(array.reshape(facts.rows, facts.columns // 2, 4))
-    if facts.samples == 1:
-        array = array.reshape(facts.rows, facts.columns)
-    elif facts.planar:
-        array = np.moveaxis(array.reshape(facts.samples, facts.rows, facts.columns), 0, -1)
-    else:
-        array = array.reshape(facts.rows, facts.columns, facts.samples)
-    return _values(array, facts)
-
-
-def _big_endian(facts: PixelFacts, frame: bytes) -> np.dtype[Any]:
-    """Of what is swapped in big endian: samples, or pairs of bytes where 8-bit samples are in words (PS3.5
-    A.3).
-    """
-    if facts.bits_allocated > 8:
-        return facts.dtype
-    return np.dtype("<u2" if facts.words and len(frame) % 2 == 0 else "u1")
-
-
-def _values(array: NDArray[Any], facts: PixelFacts) -> NDArray[Any]:
-    """Stored values from what lies in their containers: bits above the high bit gone, signs extended."""
-    if facts.keyword != "PixelData":
-        return array
-    width = 8 * array.dtype.itemsize
-    if array.dtype.kind == "i" and not facts.signed:  # a codestream may be signed where the data set is not
-        array = array.view(f"u{array.dtype.itemsize}")
-    elif facts.signed and (array.dtype.kind == "u" or facts.bits_stored < facts.bits_allocated):
-        left = width - 1 - min(facts.high_bit, width - 1)
-        array = (array.view(f"i{array.dtype.itemsize}") << left) >> max(width - facts.bits_stored, 0)
-    elif not facts.signed and facts.bits_stored < facts.bits_allocated and width > facts.bits_stored:
-        low = facts.high_bit + 1 - facts.bits_stored
-        array = (array >> low) & array.dtype.type((1 << facts.bits_stored) - 1)
-    return array.astype(facts.dtype, copy=False)
-
-
-# Colour (PS3.3 C.7.6.3.1.2, full range)
-
-_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
-_TO_YBR = np.linalg.inv(_TO_RGB.astype(np.float64)).astype(np.float32)
-
-
-def _rgb_of(ybr: NDArray[Any], bits: int) -> NDArray[Any]:
-    middle = np.array([0, 1 << (bits - 1), 1 << (bits - 1)], np.float32)
-    return _rounded((ybr - middle) @ _TO_RGB.T, bits, ybr.dtype)
-
-
-def _ybr_of(rgb: NDArray[Any], bits: int) -> NDArray[Any]:
-    middle = np.array([0, 1 << (bits - 1), 1 << (bits - 1)], np.float32)
-    return _rounded(rgb.astype(np.float32) @ _TO_YBR.T + middle, bits, rgb.dtype)
-
-
-def _rounded(values: NDArray[np.float32], bits: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.clip(np.rint(values), 0, (1 << bits) - 1).astype(dtype)
-
-
-def _upsample(pairs: NDArray[Any]) -> NDArray[Any]:
-    """(rows, columns / 2, Y Y B R) -> (rows, columns, Y B R)."""
-    rows, half, _ = pairs.shape
-    out = np.empty((rows, half, 2, 3), pairs.dtype)
-    out[..., 0] = pairs[..., :2]
-    out[..., 1:] = pairs[:, :, np.newaxis, 2:]
-    return out.reshape(rows, 2 * half, 3)
-
-
-def _subsample(ybr: NDArray[Any]) -> NDArray[Any]:
-    """(rows, columns, Y B R) -> (rows, columns / 2, Y Y B R), colour of the left one of two (PS3.3
-    C.7.6.3.1.2).
-    """
-    rows, columns, _ = ybr.shape
-    pairs = ybr.reshape(rows, columns // 2, 2, 3)
-    return np.concatenate([pairs[..., 0], pairs[:, :, 0, 1:]], axis=-1)

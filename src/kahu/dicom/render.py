@@ -18,9 +18,9 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item, frame_value
+from kahu.dicom.grid import planes_of
 from kahu.dicom.malformed import MALFORMED
 from kahu.dicom.segmentation import palette, segment_of
-from kahu.dicom.volume import planes_of
 from kahu.errors import BadRequest, KahuError, NotAcceptable
 
 __all__ = ["Window", "icon", "jpeg", "picture", "png", "thumbnail", "thumbnail_of"]

@@ -17,8 +17,8 @@ from pydicom.uid import SegmentationStorage, generate_uid
 from kahu.dicom.attributes import tag_of
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item
+from kahu.dicom.grid import Grid, Plane, planes_of
 from kahu.dicom.malformed import understood
-from kahu.dicom.volume import Grid, Plane, planes_of
 from kahu.errors import BadRequest, BrokenDicom, Conflict, NotFound, Unsupported
 
 __all__ = ["AlgorithmFacts", "Code", "Segment", "Segmentation", "build", "palette", "read", "segment_of"]
@@ -165,28 +165,28 @@ def build(
         raise Unsupported("the image has no Frame of Reference UID", "a segmentation cannot be placed on it")
     numbered = _numbered(labels, segments)
     empty = not numbered.any()
-    if (
-        empty
-    ):  # highdicom leaves out empty frames, or writes all of them: one voxel, erased below, keeps one frame
+    if empty:
+        # highdicom leaves out empty frames, or writes all of them: one voxel, erased below, keeps one frame.
         numbered[grid.shape[0] // 2, 0, 0] = 1
     first = grid.planes[0].source
-    seg = highdicom.seg.Segmentation(
-        source_images=[_shown(source) for source in grid.sources],
-        pixel_array=_in_source_order(numbered, grid),
-        segmentation_type="BINARY",
-        segment_descriptions=_descriptions(segments, algorithm),
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=_series_number(first),
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=1,
-        manufacturer=algorithm.maker,
-        manufacturer_model_name=algorithm.name[:64],
-        software_versions=algorithm.version[:64],
-        device_serial_number=algorithm.serial[:64],
-        content_label="SEGMENTATION",
-        content_description=series_description[:64],
-        series_description=series_description[:64],
-    )
+    with understood("what the image says of itself"):
+        seg = highdicom.seg.Segmentation(
+            source_images=[_shown(source) for source in grid.sources],
+            pixel_array=_in_source_order(numbered, grid),
+            segmentation_type="BINARY",
+            segment_descriptions=_descriptions(segments, algorithm),
+            series_instance_uid=generate_uid(prefix=None),
+            series_number=_series_number(first),
+            sop_instance_uid=generate_uid(prefix=None),
+            instance_number=1,
+            manufacturer=algorithm.maker,
+            manufacturer_model_name=algorithm.name[:64],
+            software_versions=algorithm.version[:64],
+            device_serial_number=algorithm.serial[:64],
+            content_label="SEGMENTATION",
+            content_description=series_description[:64],
+            series_description=series_description[:64],
+        )
     if empty:
         seg.PixelData = bytes(len(seg.PixelData))
     seg.copy_patient_and_study_information(first)
@@ -218,13 +218,13 @@ def _in_source_order(numbered: NDArray[Any], grid: Grid) -> NDArray[Any]:
     """Planes as highdicom wants them: one for each single-frame source, or for each frame of the one
     multi-frame source.
     """
-    if len(grid.sources) == grid.shape[0]:
-        return numbered
     if len(grid.sources) > 1:
+        if len(grid.sources) == grid.shape[0]:
+            return numbered
         raise Unsupported(
             f"the slices lie in {len(grid.sources)} multi-frame objects", "choose a series with one object"
         )
-    count = int(grid.planes[0].source.NumberOfFrames)
+    count = int(grid.planes[0].source.get("NumberOfFrames") or 1)
     ordered = np.zeros((count, *grid.shape[1:]), numbered.dtype)
     ordered[[plane.frame - 1 for plane in grid.planes]] = numbered
     return ordered

@@ -22,8 +22,8 @@ from pydicom.uid import UID, RTStructureSetStorage, SegmentationStorage
 
 from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item
+from kahu.dicom.grid import Grid, Plane, grid_of, planes_of
 from kahu.dicom.malformed import MALFORMED
-from kahu.dicom.volume import Grid, Plane, grid_of, planes_of
 from kahu.errors import KahuError
 from kahu.runs.placement import far_from_sources, frames_fit, points_fit
 from kahu.runs.verdict import Complaint, Kind, Verdict, verdict_of

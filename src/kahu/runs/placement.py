@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kahu.dicom.volume import Grid, Plane
+from kahu.dicom.grid import Grid, Plane
 from kahu.runs.verdict import Complaint
 
 __all__ = ["far_from_sources", "frames_fit", "points_fit"]
