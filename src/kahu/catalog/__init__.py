@@ -2,14 +2,23 @@
 
 =============  ==================================================================================
 `schema`       the tables
+`columns`      where each index attribute is kept
 `scope`        what one asker may see; every reading call takes one
 `places`       the stores that are known, opened when needed
 `index`        a scan -> rows, in batches; what moved, changed, vanished
+`known`        what was known of a store's files, merged with what a scan lists
+`record`       objects with their headers read -> rows: scans, arrivals and results all end here
+`compare`      whether two files hold the same object
 `arrive`       bytes that are sent here -> one object or a refusal; results, pending until published
-`search`       a `Query` -> rows; counts, facets
-`fetch`        where an object is; its metadata, its bytes
+`conflicts`    objects that say something else under a UID that we have
+`forget`       what lies nowhere any more, when someone says so
+`search`       a `Query` -> rows; counts, facets (`matching`: a condition -> SQL; `computed`: what is counted)
+`gallery`      series as cards show them
+`fetch`        where an object is; its metadata (`describe`), its bytes
 `thumbnails`   one small picture a series, cached
 `tags`         labels that people and programs set
+`changes`      the change feed
+`figures`      what lies in a store, and what was not taken
 =============  ==================================================================================
 
 Functions take a `Database` where they manage transactions themselves (named `database`), and a connection
