@@ -53,7 +53,7 @@ class Frames:
         if self.facts.keyword not in dataset:
             raise BrokenDicom("this instance has no pixel data", "read the whole file")
         self.transfer_syntax = _syntax_of(dataset)
-        self._value = memoryview(dataset[self.facts.keyword].value)
+        self._value = memoryview(dataset[self.facts.keyword].value or b"")
         compressed = encapsulated(self.transfer_syntax)
         self._pixels = PixelData(0, None if compressed else len(self._value), self.facts.keyword)
         self._packed = pack(self._ranges()) if compressed else None
