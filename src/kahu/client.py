@@ -93,7 +93,7 @@ class Client:
         from pydicom import dcmread
 
         study = self.get(f"/api/series/{quote(series_uid)}")["study_uid"]
-        return [dcmread(io.BytesIO(part)) for part in self.objects(study, series_uid)]
+        return [dcmread(io.BytesIO(part), force=True) for part in self.objects(study, series_uid)]
 
     def objects(self, study_uid: str, series_uid: str) -> Iterator[bytes]:
         """The objects of a series as files (PS3.10), one after the other as they arrive."""

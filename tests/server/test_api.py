@@ -319,6 +319,11 @@ class TestDocument:
         assert answer.status_code == 404
         assert answer.json()["hint"]
 
+    def test_a_method_that_is_not_taken(self, http: httpx2.Client) -> None:
+        answer = http.patch("/api/me")
+        assert answer.status_code == 405
+        assert "GET" in answer.headers["Allow"]
+
 
 def test_attributes_of_sequences_are_indented_and_strange_values_shown() -> None:
     instance = {

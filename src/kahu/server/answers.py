@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -38,6 +39,7 @@ async def on_error(_request: Request, error: Exception) -> Response:
 
 async def on_http_error(_request: Request, error: Exception) -> Response:
     """Starlette's handler for its own refusals: no such path, no such method."""
-    status = getattr(error, "status_code", 500)
+    assert isinstance(error, HTTPException)
     words = {404: "there is no such address", 405: "this address does not take that method"}
-    return Json({"error": words.get(status, str(error)), "hint": "see /api/openapi.json"}, status_code=status)
+    document = {"error": words.get(error.status_code, error.detail), "hint": "see /api/openapi.json"}
+    return Json(document, status_code=error.status_code, headers=error.headers)
