@@ -1,5 +1,6 @@
 """What a scan relies on: whose object a file is, what of it is kept, and what is refused in which words."""
 
+import json
 import struct
 import threading
 import zlib
@@ -21,6 +22,7 @@ from pydicom.uid import (
 
 from kahu.dicom.elements import elements
 from kahu.dicom.header import Header, ReadAt, dataset_digest, inflated, read_header
+from kahu.dicom.json_model import to_json
 from kahu.errors import BrokenDicom, BytesChanged, NotDicom
 from kahu.testing import samples
 
@@ -302,10 +304,21 @@ def test_meta_information_in_implicit_vr() -> None:
 
 
 def test_meta_information_of_any_length() -> None:
-    private = element(0x00020102, "OB", bytes(40_000))
+    private = element(0x00020102, "OB", bytes(range(256)) * 160)
     data = part10(body())
     at = data.index(body())
-    assert header_of(data[:at] + private + data[at:]).dataset_offset == at + len(private)
+    header = header_of(data[:at] + private + data[at:])
+    assert header.dataset_offset == at + len(private)
+    assert header.raw == body()
+
+
+def test_a_private_transfer_syntax() -> None:
+    data = samples.encode(samples.instance(transfer_syntax=ImplicitVRLittleEndian))
+    whole = header_of(data)
+    header = header_of(part10(data[whole.dataset_offset :], "1.2.840.113619.5.2"))
+    assert header.attributes == whole.attributes
+    assert header.transfer_syntax_uid == "1.2.840.113619.5.2"
+    assert header.implicit
 
 
 @pytest.mark.parametrize("stated", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
@@ -318,23 +331,32 @@ def test_the_data_are_believed_more_than_what_is_stated(stated: str, real: str) 
     assert header.transfer_syntax_uid == real
 
 
-def test_unknown_vrs_and_implicit_items_are_left_to_pydicom() -> None:
-    implicit_item = struct.pack("<HHI", 0x0008, 0x0100, 4) + b"CODE"
-    for odd in (
-        element(0x00081111, "ZZ", b"abcd"),
-        element(
-            0x00081140,
-            "SQ",
-            struct.pack("<HHI", 0xFFFE, 0xE000, len(implicit_item))
-            + implicit_item
-            + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
-            length=0xFFFFFFFF,
-        ),
-    ):
-        header = header_of(part10(odd + body(element(0x7FE00010, "OW", bytes(64)))))
-        assert header.attributes["PatientName"] == "Kealoha^Noa"
-        assert header.pixels is not None
-        assert not header.implicit
+def test_unknown_vrs_are_left_to_pydicom() -> None:
+    header = header_of(
+        part10(element(0x00081111, "ZZ", b"abcd") + body(element(0x7FE00010, "OW", bytes(64))))
+    )
+    assert header.attributes["PatientName"] == "Kealoha^Noa"
+    assert header.pixels is not None
+    assert element(0x00081111, "UN", b"abcd") in header.raw
+
+
+@pytest.mark.parametrize("vr", ["SQ", "UN"])
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("implicit", [True, False])
+def test_items_of_either_kind_in_an_explicit_file(vr: str, defined: bool, implicit: bool) -> None:
+    in_implicit = struct.pack("<HHI", 0x0008, 0x0100, 4) + b"CODE"
+    content = in_implicit if implicit else element(0x00080100, "SH", b"CODE")
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(content) if defined else 0xFFFFFFFF) + content
+    if not defined:
+        item += struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    sequence = element(0x00081140, vr, item, None if defined else 0xFFFFFFFF)
+    header = header_of(part10(body(sequence)))
+    assert header.raw == body(sequence)
+    document = to_json(header.raw, header.implicit, header.omitted, pixels_vr=None, bulk_base="B")
+    assert json.loads(document)["00081140"] == {
+        "vr": "SQ",
+        "Value": [{"00080100": {"vr": "SH", "Value": ["CODE"]}}],
+    }
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
@@ -396,7 +418,7 @@ def test_other_files(data: bytes, sentence: str) -> None:
     assert str(refused.value) == sentence
 
 
-@pytest.mark.parametrize("name", ["DICOMDIR", "DICOMDIR-bigEnd", "DICOMDIR-implicit"])
+@pytest.mark.parametrize("name", ["DICOMDIR", "DICOMDIR-bigEnd", "DICOMDIR-implicit", "DICOMDIR-nooffset"])
 def test_a_dicomdir_is_no_object_and_not_broken(name: str) -> None:
     with pytest.raises(NotDicom, match="lists files") as refused:
         header_of((TEST_FILES / "dicomdirtests" / name).read_bytes())

@@ -136,6 +136,12 @@ def test_pixel_data_are_always_elsewhere(vr: str, tag: str) -> None:
     assert parsed[tag] == {"vr": vr, "BulkDataURI": uri}
 
 
+def test_a_uid_that_is_none_makes_a_uri_all_the_same() -> None:
+    assert bulk_base("1 2", "a/../b?", "é").endswith(
+        "/studies/1%202/series/a%2F..%2Fb%3F/instances/%C3%A9/bulkdata"
+    )
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_long_values_are_behind_their_uris(syntax: str) -> None:
     words = np.arange(900, dtype="<u2")

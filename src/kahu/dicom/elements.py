@@ -79,7 +79,7 @@ def elements(
         except struct.error:
             raise Odd("it ends within an element") from None
         if length == UNDEFINED:
-            at = sequence_end(data, start, is_implicit or vr == b"UN")
+            at = sequence_end(data, start, is_implicit)
             if at < 0:
                 raise Odd("a sequence without an end")
         else:
@@ -91,7 +91,7 @@ def elements(
 
 def items(data: bytes, at: int, end: int, is_implicit: bool) -> Iterator[tuple[int, int, bool]]:
     """The items of a sequence `data[at:end]`: where the elements of each begin and end, and whether they are
-    implicit VR: some writers made them so in files that are explicit. Odd: these are no items.
+    implicit VR. `is_implicit`: the data set around them is. Odd: these are no items.
     """
     while at + 8 <= end:
         key, length = implicit(data, at)
@@ -100,7 +100,7 @@ def items(data: bytes, at: int, end: int, is_implicit: bool) -> Iterator[tuple[i
             return
         if key != ITEM:
             raise Odd("no item where one should be")
-        item_implicit = is_implicit or not looks_like_vr(data[at + 4 : at + 6])
+        item_implicit = _is_implicit(data, at, is_implicit)
         if length == UNDEFINED:
             behind = _delimited(data, at, item_implicit, in_item=True)
             stop = behind - 8
@@ -114,24 +114,32 @@ def items(data: bytes, at: int, end: int, is_implicit: bool) -> Iterator[tuple[i
         raise Odd("bytes behind the last item")
 
 
+def _is_implicit(data: bytes, at: int, around: bool) -> bool:
+    """Whether the item whose first element is at `at` is implicit VR, as pydicom finds out: in a data set that
+    is, all are; in explicit ones those in UN are (PS3.5 §6.2.2), or should be, and those of some writers.
+    """
+    return around or not looks_like_vr(data[at + 4 : at + 6])
+
+
 def _delimited(data: bytes, at: int, is_implicit: bool, in_item: bool) -> int:
     """Behind the delimiter that ends the sequence, or the item, in which `at` is. Nesting is no recursion."""
     n = len(data)
-    levels = [is_implicit]  # of each sequence that is open
-    whole = not in_item
+    open_sets = [is_implicit, is_implicit]  # of each data set around `at`, whether it is implicit VR
+    only_item = in_item
     try:
         while True:
             key, length = implicit(data, at)
             if not in_item:
                 at += 8
                 if key == ITEM:
+                    open_sets[-1] = _is_implicit(data, at, open_sets[-2])
                     if length == UNDEFINED:
                         in_item = True
                     else:
                         at += length
                 elif key == SEQUENCE_END:
-                    levels.pop()
-                    if not levels:
+                    open_sets.pop()
+                    if len(open_sets) == 1:
                         return at if at <= n else -1
                     in_item = True
                 else:
@@ -139,16 +147,16 @@ def _delimited(data: bytes, at: int, is_implicit: bool, in_item: bool) -> int:
             elif key == ITEM_END:
                 at += 8
                 in_item = False
-                if len(levels) == 1 and not whole:
+                if only_item and len(open_sets) == 2:
                     return at
             elif key in DELIMITERS:
                 raise Odd("an item without an end")
             else:
-                _, vr, length, at = header(data, at, levels[-1])
+                _, vr, length, at = header(data, at, open_sets[-1])
                 if length != UNDEFINED:
                     at += length
                 elif vr in (b"", b"SQ", b"UN"):
-                    levels.append(levels[-1] or vr == b"UN")  # such UN hold implicit VR: PS3.5 §6.2.2
+                    open_sets.append(False)
                     in_item = False
                 else:
                     raise Odd("undefined length")

@@ -22,8 +22,9 @@ __all__ = ["Header", "Omitted", "PixelData", "ReadAt", "dataset_digest", "inflat
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
+# Deflated: the data set itself, and two that refer to pixels elsewhere.
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _HEAD = 16 << 10
@@ -64,7 +65,7 @@ class _Start:
 
     dataset_offset: int
     transfer_syntax: str
-    sop_class: str
+    implicit: bool
 
 
 def read_header(read: ReadAt, size: int) -> Header:
@@ -76,9 +77,7 @@ def read_header(read: ReadAt, size: int) -> Header:
     """
     head = read(0, min(size, _HEAD))
     start = _start(read, size, head)
-    if start.sop_class == MEDIA_STORAGE_DIRECTORY:
-        raise NotDicom("a DICOMDIR: it lists files and is no object itself", "index the folder it is in")
-    walked, is_implicit = _dataset(read, size, head, start.dataset_offset, start.transfer_syntax)
+    walked, is_implicit = _dataset(read, size, head, start)
     charset = text.encodings(walked.found.get(CHARACTER_SET, (b"", b""))[1])
     attributes = _attributes(walked, charset)
     missing = [keyword for keyword in _IDENTITY if keyword not in attributes]
@@ -138,8 +137,9 @@ def _start(read: ReadAt, size: int, head: bytes) -> _Start:
         except struct.error as error:
             message = "its file meta information (group 2) does not end"
             raise BrokenDicom(message, COPY_AGAIN) from error
-    syntax = _syntax(_uid(meta.get(_TRANSFER_SYNTAX, b"")), head, at)
-    return _Start(at, syntax, _uid(meta.get(_MEDIA_SOP_CLASS, b"")))
+    if _uid(meta.get(_MEDIA_SOP_CLASS, b"")) == MEDIA_STORAGE_DIRECTORY or head[at : at + 2] == b"\4\0":
+        raise NotDicom("a DICOMDIR: it lists files and is no object itself", "index the folder it is in")
+    return _Start(at, *_encoding(_uid(meta.get(_TRANSFER_SYNTAX, b"")), head, at))
 
 
 _META_GROUP = 2
@@ -178,35 +178,42 @@ def _looks_like_dataset(head: bytes) -> bool:
         return False
     key, vr, _ = elements.explicit(head, 0)
     group, number = key & 0xFFFF, key >> 16
-    if group in (0x0002, 0x0008) and (number == 0 or keyword_of(elements.tag_of_key(key)) is not None):
+    if group in (0x0002, 0x0004, 0x0008) and (
+        number == 0 or keyword_of(elements.tag_of_key(key)) is not None
+    ):
         return vr in SHORT or vr in LONG or elements.implicit(head, 0)[1] <= 64
     return group == 0x0800 and vr in SHORT  # big endian
 
 
-def _syntax(stated: str, head: bytes, at: int) -> str:
-    """The transfer syntax as stated; the first element is believed where it shows another, or nothing is."""
-    if stated not in ("", IMPLICIT_LE, EXPLICIT_LE) or len(head) < at + 8:
-        return stated or IMPLICIT_LE
+def _encoding(stated: str, head: bytes, at: int) -> tuple[str, bool]:
+    """The transfer syntax, and whether the data set at `at` is implicit VR.
+
+    The first element is believed more than what is stated, where the two are at odds.
+    """
+    if stated in DEFLATED or stated == EXPLICIT_BE or len(head) < at + 8:
+        return stated or IMPLICIT_LE, False
     key, vr, _ = elements.explicit(head, at)
-    if not elements.looks_like_vr(vr):
-        return IMPLICIT_LE
-    return EXPLICIT_LE if stated or key & 0xFFFF < 0x0400 else EXPLICIT_BE
+    implicit = not elements.looks_like_vr(vr)
+    if stated not in ("", IMPLICIT_LE, EXPLICIT_LE):
+        return stated, implicit
+    if implicit:
+        return IMPLICIT_LE, True
+    return EXPLICIT_LE if stated or key & 0xFFFF < 0x0400 else EXPLICIT_BE, False
 
 
-def _dataset(read: ReadAt, size: int, head: bytes, at: int, syntax: str) -> tuple[Walked, bool]:
-    """The data set at `at`, and whether what is kept of it is implicit VR."""
-    if syntax == DEFLATED:
-        data = _inflate(read, size, at)
-        walked = _inflated(data)
+def _dataset(read: ReadAt, size: int, head: bytes, start: _Start) -> tuple[Walked, bool]:
+    """The data set, and whether what is kept of it is implicit VR."""
+    at = start.dataset_offset
+    if start.transfer_syntax in DEFLATED:
+        walked = _inflated(_inflate(read, size, at))
         return replace(walked, pixels=walked.pixels and replace(walked.pixels, offset=-1)), False
-    if syntax != EXPLICIT_BE:
-        is_implicit = syntax == IMPLICIT_LE
+    big_endian = start.transfer_syntax == EXPLICIT_BE
+    if not big_endian:
         try:
-            return walk(read, size, head, at, is_implicit), is_implicit
+            return walk(read, size, head, at, start.implicit), start.implicit
         except Odd:
             pass
-    walked = odd.walk(read, size, at, is_implicit=syntax == IMPLICIT_LE, big_endian=syntax == EXPLICIT_BE)
-    return walked, False
+    return odd.walk(read, size, at, is_implicit=start.implicit, big_endian=big_endian), False
 
 
 def _inflate(read: ReadAt, size: int, at: int) -> bytes:

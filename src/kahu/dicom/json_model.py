@@ -2,7 +2,8 @@
 
 It says what pydicom's `Dataset.to_json` says, but for this:
 
-* text is UTF-8, so Specific Character Set (0008,0005) is ISO_IR 192;
+* text is UTF-8, so Specific Character Set (0008,0005) is ISO_IR 192; what is no ASCII in VRs that allow nothing
+  else (CS, UI ...) is taken as text of the data set's character set, too;
 * attributes are in the order of tags, without group lengths; empty sequences have no `Value` (F.2.2, F.2.5);
 * padding is removed from each value, an empty value among others is null, empty name groups are left out;
 * what cannot be a JSON number is a string: NaN and infinities, DS and IS that are none, integers beyond 2⁵³;
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -40,7 +42,6 @@ _FORMS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV"
 _NUMBERS = {vr: struct.Struct("<" + form) for vr, form in _FORMS.items()}
 _STATED = {vr: vr.decode() for vr in SHORT | LONG} | {b"": "", b"UN": ""}
 _UNDEFINED_LENGTH = b"\xff\xff\xff\xff"
-_OWN_CHARSET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ONE_VALUE = frozenset({"LT", "ST", "UR", "UT"})
 
 _Json = dict[str, Any]
@@ -48,6 +49,7 @@ _Json = dict[str, Any]
 
 def bulk_base(study: str, series: str, instance: str) -> str:
     """What the BulkDataURIs of an instance begin with, given its UIDs."""
+    study, series, instance = (quote(uid, safe="") for uid in (study, series, instance))  # some are no UIDs
     return f"{BULK_PREFIX}/studies/{study}/series/{series}/instances/{instance}/bulkdata"
 
 
@@ -79,10 +81,10 @@ def value_at(raw: bytes, implicit: bool, omitted: Iterable[Omitted], path: str) 
     at, end = 0, len(raw)
     try:
         for sequence, index in zip(parts[:-1:2], parts[1::2], strict=True):
-            vr, at, end = _find(raw, at, end, implicit, int(sequence, 16), absent)
-            found = items(raw, at, end, implicit or vr == b"UN")
+            at, end = _find(raw, at, end, implicit, int(sequence, 16), absent)
+            found = items(raw, at, end, implicit)
             at, end, implicit = next(islice(found, int(index), None))
-        _, at, end = _find(raw, at, end, implicit, int(parts[-1], 16), absent)
+        at, end = _find(raw, at, end, implicit, int(parts[-1], 16), absent)
     except (ValueError, LookupError, StopIteration, Odd):
         raise NotFound("there are no such bulk data in this instance") from None
     return absent[at] if at in absent else raw[at:end]
@@ -90,11 +92,11 @@ def value_at(raw: bytes, implicit: bool, omitted: Iterable[Omitted], path: str) 
 
 def _find(
     raw: bytes, at: int, end: int, implicit: bool, tag: int, absent: Mapping[int, Omitted]
-) -> tuple[bytes, int, int]:
+) -> tuple[int, int]:
     wanted = key_of_tag(tag)
-    for key, vr, start, stop in elements(raw, at, end, implicit, absent):
+    for key, _, start, stop in elements(raw, at, end, implicit, absent):
         if key == wanted:
-            return vr, start, stop
+            return start, stop
     raise LookupError(tag)
 
 
@@ -154,7 +156,7 @@ class _Writer:
                 creators[_block(key, key >> 16)] = raw[start:stop].decode("latin-1").strip(" \0")
             vr = _STATED[stated] or _known_vr(key, creators, raw[start - 4 : start])
             if vr == "SQ":
-                result[name] = self._sequence(name, start, stop, implicit or stated == b"UN", item)
+                result[name] = self._sequence(name, start, stop, implicit, item)
             elif " or " in vr:
                 waiting.append((name, vr, start, stop))
                 result[name] = None
@@ -176,10 +178,8 @@ class _Writer:
                 values = _numbers(vr, value)
             elif vr == "AT":
                 values = _tags(value)
-            elif vr in _OWN_CHARSET:
-                values = values_of_text(vr, text.decode(value, item.charset))
             else:
-                values = values_of_text(vr, value.decode("latin-1"))
+                values = values_of_text(vr, text.decode(value, item.charset))
         except Odd:
             return self._binary(name, "UN", start, stop, item)
         return {"vr": vr, "Value": values} if values else {"vr": vr}

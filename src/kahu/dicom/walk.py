@@ -99,7 +99,10 @@ def walk(read: ReadAt, size: int, head: bytes, at: int, is_implicit: bool, omit:
     `omit`: leave long binary values in the file; without, only the pixel data are left there.
     Odd: this is not plain little endian. BrokenDicom: a value goes beyond the end of the file.
     """
-    walked = _elements(read, size, head, 0, at, is_implicit, omit)
+    if at <= len(head):
+        walked = _elements(read, size, head, 0, at, is_implicit, omit)
+    else:
+        walked = _elements(read, size, read(at, _MORE), at, 0, is_implicit, omit)
     if walked.pixels is None:
         return walked
     end = pixels_end(read, size, walked.pixels)
@@ -207,7 +210,7 @@ def _elements(
             if length == UNDEFINED:
                 if vr not in (b"", b"SQ", b"UN"):
                     raise Odd("undefined length")
-                end = sequence_end(buf, value, is_implicit or vr == b"UN")
+                end = sequence_end(buf, value, is_implicit)
                 if end >= 0:
                     pos = end
                     continue
