@@ -3,6 +3,10 @@
 ==============  =================================================================================
 `attributes`    keywords, tags, VRs; which attributes the catalogue indexes, and at which level
 `header`        bytes of a Part 10 file -> `Header`: identity, index attributes, where the pixels are
+`walk`          through the elements of a plain little endian data set, reading little (PS3.5 §7)
+`odd`           other data sets, read by pydicom, as if they had been plain
+`elements`      tags, VRs, lengths, items as they lie in bytes (PS3.5 §7.1, §7.5)
+`text`          bytes -> text in the character sets of DICOM (PS3.5 §6.1)
 `json_model`    a header -> DICOM JSON Model (PS3.18 annex F), as bytes
 `query`         QIDO-RS parameters -> `Query` (PS3.18 §8.3.4, PS3.4 C.2.2.2)
 `multipart`     multipart/related, written and read as a stream (PS3.18 §8.6)
