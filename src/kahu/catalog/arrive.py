@@ -186,7 +186,7 @@ def _write_pending(
     }
     c = pending.c
     with database.write() as db:
-        if db.execute(insert_new(db, pending).values(row)).rowcount:
+        if db.execute(insert_new(db, pending).values(row).returning(c.id)).first():
             return True
         before: str = db.execute(
             sa.select(c.digest).where(c.task == task, c.attempt == attempt, c.uid == row["uid"])

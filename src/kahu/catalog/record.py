@@ -249,9 +249,17 @@ def _same_bytes(places: Places, store: int, found: Found, digest: str | None, at
 
 def still_true(db: sa.Connection, store: int, judged: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:
     """Judgements that hold in this transaction, and those that have been overtaken."""
+    _take_turns(db, {each.found.header.series_instance_uid for each in judged})
     now = look(db, store, [each.found for each in judged])
     pairs = list(zip(judged, now, strict=True))
     return [j for j, view in pairs if j.view == view], [j for j, view in pairs if j.view != view]
+
+
+def _take_turns(db: sa.Connection, series_uids: Collection[str]) -> None:
+    """Writers of the same series wait for each other until the transaction ends; on SQLite all writers do."""
+    if db.dialect.name == "postgresql":
+        for key in sorted(int.from_bytes(instance_key(uid)[:8], signed=True) for uid in series_uids):
+            db.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 # Writing

@@ -156,6 +156,7 @@ def plan_of(query: Query, scope: Scope) -> Plan:
     by_level: dict[Level, list[Condition]] = defaultdict(list)
     ignored = []
     for match in query.matches:
+        match = replace(match, values=tuple(columns.clean(value) for value in match.values))
         level = _level(match)
         if level is None:
             ignored.append(".".join(match.keyword_path))
@@ -165,7 +166,7 @@ def plan_of(query: Query, scope: Scope) -> Plan:
         by_level["STUDY"].append(studies.c.uid == query.study)
     if query.series:
         by_level["SERIES"].append(series.c.uid == query.series)
-    by_level["SERIES"] += [_has_word(word) for word in (fold(query.text) or "").split()]
+    by_level["SERIES"] += [_has_word(word) for word in (fold(columns.clean(query.text)) or "").split()]
 
     by_level["SERIES"].append(scope.clause())
     if query.level == "IMAGE":
