@@ -14,7 +14,7 @@ from functools import cache
 
 from kahu.dicom import elements, odd, text
 from kahu.dicom.attributes import INDEX, keyword_of, tag_of
-from kahu.dicom.elements import LONG, SHORT, Odd
+from kahu.dicom.elements import LONG, SHORT, Odd, key_of_tag, tag_of_key
 from kahu.dicom.walk import CHARACTER_SET, COPY_AGAIN, Omitted, PixelData, ReadAt, Walked, walk
 from kahu.errors import BrokenDicom, NotDicom
 
@@ -26,6 +26,11 @@ EXPLICIT_BE = "1.2.840.10008.1.2.2"
 # Deflated: the data set itself, and two that refer to pixels elsewhere.
 DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_META_GROUP = 0x0002
+_TRANSFER_SYNTAX = key_of_tag(0x00020010)
+_MEDIA_SOP_CLASS = key_of_tag(0x00020002)
 
 _HEAD = 16 << 10
 _MOST_META = 1 << 20
@@ -117,9 +122,6 @@ def inflated(read: ReadAt, size: int, dataset_offset: int) -> tuple[bytes, Pixel
     return data, _inflated(data).pixels
 
 
-_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-
-
 def _start(read: ReadAt, size: int, head: bytes) -> _Start:
     """What comes before the data set (PS3.10 §7.1), or what must hold where nothing does."""
     if head[128:132] == b"DICM":
@@ -140,11 +142,6 @@ def _start(read: ReadAt, size: int, head: bytes) -> _Start:
     if _uid(meta.get(_MEDIA_SOP_CLASS, b"")) == MEDIA_STORAGE_DIRECTORY or head[at : at + 2] == b"\4\0":
         raise NotDicom("a DICOMDIR: it lists files and is no object itself", "index the folder it is in")
     return _Start(at, *_encoding(_uid(meta.get(_TRANSFER_SYNTAX, b"")), head, at))
-
-
-_META_GROUP = 2
-_TRANSFER_SYNTAX = elements.key_of_tag(0x00020010)
-_MEDIA_SOP_CLASS = elements.key_of_tag(0x00020002)
 
 
 def _meta(head: bytes, at: int) -> tuple[int, dict[int, bytes]]:
@@ -178,9 +175,7 @@ def _looks_like_dataset(head: bytes) -> bool:
         return False
     key, vr, _ = elements.explicit(head, 0)
     group, number = key & 0xFFFF, key >> 16
-    if group in (0x0002, 0x0004, 0x0008) and (
-        number == 0 or keyword_of(elements.tag_of_key(key)) is not None
-    ):
+    if group in (0x0002, 0x0004, 0x0008) and (number == 0 or keyword_of(tag_of_key(key)) is not None):
         return vr in SHORT or vr in LONG or elements.implicit(head, 0)[1] <= 64
     return group == 0x0800 and vr in SHORT  # big endian
 
@@ -248,7 +243,7 @@ def _inflated(data: bytes) -> Walked:
 
 @cache
 def _keywords() -> Mapping[int, str]:
-    return {elements.key_of_tag(tag_of(keyword) or 0): keyword for keyword in INDEX}
+    return {key_of_tag(tag_of(keyword) or 0): keyword for keyword in INDEX}
 
 
 def _attributes(walked: Walked, charset: text.Encodings) -> dict[str, str]:

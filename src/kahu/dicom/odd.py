@@ -29,7 +29,7 @@ from kahu.dicom.walk import (
 )
 from kahu.errors import BrokenDicom, KahuError
 
-_MOST_READS = 2_000_000
+_MOST_READS = 1_000_000
 _MOST_VALUE = 256 << 20
 _WINDOW = 64 << 10
 
