@@ -2,6 +2,7 @@
 
 import type {
   Attributes,
+  Conflict,
   Facets,
   Me,
   Refusal,
@@ -89,6 +90,7 @@ export const api = {
   addStore: (path: string) => json<Store>("/api/stores", post({ path })),
   scan: (id: number) => send(`/api/stores/${id}/scan`, { method: "POST" }),
   removeStore: (id: number) => send(`/api/stores/${id}`, { method: "DELETE" }),
+  conflicts: () => json<Conflict[]>("/api/conflicts"),
   refused: (id: number) => json<Refusal[]>(`/api/stores/${id}/refused?limit=1000`),
 
   tools: () => json<Tool[]>("/api/tools"),

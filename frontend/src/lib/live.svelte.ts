@@ -2,6 +2,7 @@
 
 import { SvelteMap } from "svelte/reactivity";
 import { api } from "./api";
+import { session } from "./session.svelte";
 import { toasts } from "./toasts.svelte";
 import type { Task } from "./types";
 
@@ -60,7 +61,7 @@ class Live {
 
   async #readWork(): Promise<void> {
     try {
-      const work = await api.work();
+      const work = session.may("run") ? await api.work() : [];
       this.tasks.clear();
       for (const task of work) if (!ENDED.has(task.state)) this.tasks.set(task.id, task);
     } catch (error) {

@@ -132,6 +132,15 @@ export interface Refusal {
   dicom: boolean;
 }
 
+export interface Conflict {
+  id: number;
+  uid: string;
+  store: string;
+  key: string;
+  door: string;
+  at: string;
+}
+
 export interface Parameter {
   type?: string;
   title?: string;
