@@ -122,6 +122,10 @@ def install() -> Path:
 def build_app(target: Path) -> None:
     install()
     npm("run", "build", "--", "--outDir", str(target), cwd=FRONTEND)
+    # Vite collects the licences of the scripts, not that of a typeface.
+    typeface = (FRONTEND / "node_modules" / "@fontsource-variable" / "inter" / "LICENSE").read_text()
+    with (target / "licenses.md").open("a") as licences:
+        licences.write(f"\n## Inter (OFL-1.1)\n\n{typeface}")
     packed.pack(target)
 
 

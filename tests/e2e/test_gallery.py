@@ -70,7 +70,14 @@ TOOL = {
 
 
 async def me(_request: Request) -> Response:
-    facts = {"version": "1", "who": "owner", "may": ["read", "write", "run", "admin"], "stores": 1, "series": TOTAL, "home_name": ""}
+    facts = {
+        "version": "1",
+        "who": "owner",
+        "may": ["read", "write", "run", "admin"],
+        "stores": 1,
+        "series": TOTAL,
+        "home_name": "",
+    }
     return JSONResponse(facts)
 
 

@@ -159,3 +159,11 @@ class TestAudit:
     def test_changes(self, client: Callable[..., TestClient], audited: list[tuple[str, str, str]]) -> None:
         client().delete("/api/stores/3", headers={"Authorization": "Bearer kahu_good"})
         assert audited == [("ann", "delete", "/api/stores/3")]
+
+
+def test_a_page_is_not_asked_for_a_password_by_the_browser(client: Callable[..., TestClient]) -> None:
+    from_a_page = {"Sec-Fetch-Mode": "cors"}
+    answer = client("0.0.0.0").get("/api/me", headers=from_a_page)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="kahu"'
+    assert "Basic" in client("0.0.0.0").get("/api/me").headers["WWW-Authenticate"]

@@ -77,6 +77,9 @@ class Guard:
                 out.setdefault("X-Content-Type-Options", "nosniff")
                 out.setdefault("Referrer-Policy", "no-referrer")
                 out.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+                if status == 401 and "sec-fetch-mode" in headers:
+                    # From a page: asked for Basic, a browser would open a window of its own over our sign-in.
+                    out["WWW-Authenticate"] = 'Bearer realm="kahu"'
                 if scope["path"].startswith(("/api/", "/dicomweb")):
                     out.setdefault("Cache-Control", "private, no-cache")
             await send(message)
