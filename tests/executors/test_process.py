@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kahu.executors import Executor
+from kahu.executors.confine import bubblewrap
 from kahu.executors.process import ProcessExecutor
 from kahu.testing.executors import PATIENCE, ExecutorTests, ended, job, printed
 
@@ -38,10 +39,16 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("environments")
 
 
-class TestProcessExecutor(ExecutorTests):
+class TestProcesses(ExecutorTests):
+    """Without bubblewrap, as on a machine that lacks it."""
+
     @pytest.fixture
-    def executor(self, tmp_path: Path, environments: Path) -> Iterator[Executor]:
-        executor = ProcessExecutor(tmp_path / "jobs", environments, reserve=0)
+    def bwrap(self) -> str:
+        return ""
+
+    @pytest.fixture
+    def executor(self, tmp_path: Path, environments: Path, bwrap: str) -> Iterator[Executor]:
+        executor = ProcessExecutor(tmp_path / "jobs", environments, reserve=0, bwrap=bwrap)
         yield executor
         executor.close()
 
@@ -53,9 +60,25 @@ class TestProcessExecutor(ExecutorTests):
         return ProcessExecutor(executor._folder, executor._environments.folder, reserve=0)
 
 
+class TestConfinedProcesses(TestProcesses):
+    """With bubblewrap around each tool."""
+
+    @pytest.fixture
+    def bwrap(self) -> str:
+        found = bubblewrap()
+        if not found:
+            pytest.skip("bubblewrap is not there or does not work here: sudo apt install bubblewrap")
+        return found
+
+    def test_it_keeps_tools_from_everything(self, executor: Executor) -> None:
+        assert executor.enforces.no_network
+        assert executor.enforces.read_only
+        assert executor.enforces.not_root
+
+
 @pytest.fixture
 def executor(tmp_path: Path, environments: Path) -> Iterator[ProcessExecutor]:
-    executor = ProcessExecutor(tmp_path / "jobs", environments, reserve=0)
+    executor = ProcessExecutor(tmp_path / "jobs", environments, reserve=0, bwrap="")
     yield executor
     executor.close()
 
@@ -81,7 +104,7 @@ import sys, time
 from pathlib import Path
 from kahu.executors.process import ProcessExecutor
 from kahu.testing.executors import job, printed
-executor = ProcessExecutor(Path(sys.argv[1], "jobs"), Path(sys.argv[2]), reserve=0)
+executor = ProcessExecutor(Path(sys.argv[1], "jobs"), Path(sys.argv[2]), reserve=0, bwrap="")
 executor.start(job(Path(sys.argv[1]), sys.argv[3]))
 printed(executor, b"there")
 print("there", flush=True)
@@ -165,6 +188,20 @@ def test_a_tool_that_prints_without_end_is_ended(
     state = ended(executor)
     assert (state.phase, state.reason) == ("failed", "output")
     assert "printed" in state.message
+
+
+def test_a_fault_of_ours_fails_the_job(
+    executor: ProcessExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("kahu.executors.process._LOG", object())  # cannot be told to a guard
+    executor.start(job(tmp_path, "pass"))
+    state = ended(executor)
+    assert (state.phase, state.reason) == ("failed", "start")
+    assert "fault in Kahu" in state.message
+    assert "Traceback" in caplog.text
 
 
 def test_cancel_while_the_environment_is_made(

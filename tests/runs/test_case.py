@@ -216,10 +216,10 @@ BROKEN = [
     ("memory error", "raise MemoryError", "exit code 1: MemoryError", "raise `memory`"),
     ("missing package", "import torch", "No module named 'torch'", "add torch to the tool's requirements"),
     (
-        "inputs gone",
-        "mask(); import shutil; shutil.rmtree(source.parent / 'dicom')",
-        "No such file or directory: ",
-        "the job's folder",
+        "folder",
+        "(out / 'mask.nii.gz').mkdir()",
+        "mask.nii.gz is no readable NIfTI file",
+        "nibabel",
     ),
     ("no network", "import socket; socket.getaddrinfo('no.invalid', 80)", "exit code 1: socket.gaierror", ""),
 ]

@@ -56,7 +56,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 @pytest.fixture
 def runs(database: Database, ledger: Ledger, shelf: Shelf, tmp_path: Path, images: Path) -> Runs:
-    executor = ProcessExecutor(tmp_path / "jobs", tmp_path / "environments")
+    executor = ProcessExecutor(tmp_path / "jobs", tmp_path / "environments", bwrap="")
     return Runs(database, ledger, shelf, executor)
 
 

@@ -1,10 +1,11 @@
 """The process executor: the steps of a job are processes on this machine, each under guard.
 
-It holds a tool to its limits of memory, time and output. It does not keep it from the network or from other
-files of the user who runs Kahu: `Enforces` says so.
+It holds a tool to its limits of memory, time and output. Where bubblewrap works, the tool is also kept from the
+network and from all files that are not its own; where it does not, `Enforces` says so.
 """
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kahu.errors import BadRequest
-from kahu.executors import Enforces, Job, JobState, Limits, Reason, Step, guarded
+from kahu.executors import Enforces, Job, JobState, Limits, Reason, Step, confine, guarded
 from kahu.executors.environment import EnvironmentFailed, Environments, MakingCancelled
 from kahu.executors.guard import Outcome, Spec
+
+logger = logging.getLogger(__name__)
 
 _MARK = "KAHU_JOB"  # in the environment of everything that a job runs: by it, leftovers are found
 _LOG = 64 << 20  # bytes that a tool may print
@@ -33,18 +36,22 @@ class ProcessExecutor:
     """Runs jobs as processes. A job dies with the server that started it."""
 
     name = "process"
-    enforces = Enforces(
-        no_network=False,
-        read_only=False,
-        not_root=os.geteuid() != 0,
-        memory=True,
-        time=True,
-        output=True,
-        survives_restart=False,
-    )
 
-    def __init__(self, folder: Path, environments: Path, reserve: int = _RESERVE) -> None:
-        """`folder` gets a folder for each job; at least `reserve` bytes stay free on its disk."""
+    def __init__(
+        self, folder: Path, environments: Path, *, reserve: int = _RESERVE, bwrap: str | None = None
+    ) -> None:
+        """`folder` gets a folder for each job; at least `reserve` bytes stay free on its disk. `bwrap`:
+        bubblewrap's program, looked for if not given; empty: none."""
+        self._bwrap = confine.bubblewrap() if bwrap is None else bwrap
+        self.enforces = Enforces(
+            no_network=bool(self._bwrap),
+            read_only=bool(self._bwrap),
+            not_root=bool(self._bwrap) or os.geteuid() != 0,
+            memory=True,
+            time=True,
+            output=True,
+            survives_restart=False,
+        )
         self._folder = folder
         self._environments = Environments(environments)
         self._reserve = reserve
@@ -57,7 +64,9 @@ class ProcessExecutor:
         with self._turn:
             if job.id in self._jobs:
                 return
-            run = self._jobs[job.id] = _Run(job, self._folder / job.id, self._environments, self._reserve)
+            folder = self._folder / job.id
+            run = _Run(job, folder, self._environments, self._reserve, self._bwrap)
+            self._jobs[job.id] = run
         run.start()
 
     def poll(self, job_id: str) -> JobState:
@@ -110,7 +119,7 @@ class ProcessExecutor:
 class _Run(threading.Thread):
     """A job on its way through its steps."""
 
-    def __init__(self, job: Job, folder: Path, environments: Environments, reserve: int) -> None:
+    def __init__(self, job: Job, folder: Path, environments: Environments, reserve: int, bwrap: str) -> None:
         super().__init__(name=f"job-{job.id}", daemon=True)
         self.state = JobState("preparing")
         self.cancelled = threading.Event()
@@ -118,6 +127,7 @@ class _Run(threading.Thread):
         self._folder = folder
         self._environments = environments
         self._reserve = reserve
+        self._bwrap = bwrap
 
     def run(self) -> None:
         try:
@@ -128,6 +138,9 @@ class _Run(threading.Thread):
             self._fail("environment", str(error), hint=error.hint)
         except OSError as error:
             self._fail("start", f"the job's folder cannot be used: {error.strerror}")
+        except Exception as error:  # whatever it is, the job must not seem to run for ever
+            logger.exception("job %s cannot go on", self._job.id)
+            self._fail("start", f"a fault in Kahu: {type(error).__name__}; its log says more")
 
     def _go(self) -> None:
         _remove(self._folder)  # of a job of this name that died with a server before us
@@ -153,9 +166,16 @@ class _Run(threading.Thread):
 
     def _run_step(self, step: Step, environment: Path, log: BinaryIO) -> Outcome:
         limits = Limits(seconds=0, output=0) if step.own else self._job.limits
+        cwd = self._folder if step.own else self._job.tool
+        env = self._env(step, environment)
+        name, *arguments = map(self._fill, step.command)
+        program = shutil.which(str(cwd / name) if "/" in name else name, path=env["PATH"])
+        if program is None:
+            return Outcome("start", message=f"cannot run {name}: there is no such program")
+        command = (program, *arguments)
         spec = Spec(
-            command=tuple(self._fill(word) for word in step.command),
-            cwd=str(self._folder if step.own else self._job.tool),
+            command=command if step.own else self._confined(command, environment),
+            cwd=str(cwd),
             folder=str(self._folder),
             log=str(self._folder / "log"),
             memory=limits.memory,
@@ -164,7 +184,22 @@ class _Run(threading.Thread):
             log_output=_LOG,
             reserve=self._reserve,
         )
-        return guarded.run(spec, self._env(step, environment), log, self.cancelled)
+        outcome = guarded.run(spec, env, log, self.cancelled)
+        code = outcome.exit_code or 0
+        if self._bwrap and not step.own and code > 128:
+            return replace(outcome, exit_code=128 - code)  # so does bubblewrap tell a signal
+        return outcome
+
+    def _confined(self, command: tuple[str, ...], environment: Path) -> tuple[str, ...]:
+        if not self._bwrap:
+            return command
+        return confine.confined(
+            command,
+            bwrap=self._bwrap,
+            cwd=self._job.tool,
+            readable=(*confine.interpreter(), environment, self._job.tool, self._folder / "in"),
+            writable=(self._folder / "out", self._folder / "tmp"),
+        )
 
     def _env(self, step: Step, environment: Path) -> dict[str, str]:
         home = self._folder / "tmp"

@@ -28,9 +28,10 @@ _CLUES = (
         "check `command` in its tool.toml: it is run in the tool's folder",
     ),
     (
-        r"Temporary failure in name resolution|Name or service not known|Network is unreachable",
-        "it looked for a network: put what it needs into the tool's folder or its requirements",
+        r"Temporary failure in name resolution|Name or service not known|Network is unreachable|URLError",
+        "tools have no network: put what it needs into the tool's folder or its requirements",
     ),
+    (r"Read-only file system", "a tool may write to {output}, and to the folder that TMPDIR names"),
 )
 _LOOK = "its log says what it did before"
 

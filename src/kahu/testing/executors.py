@@ -1,5 +1,7 @@
 """What every executor keeps: inherit `ExecutorTests` and give it your executor in the fixture `executor`."""
 
+import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -231,6 +233,34 @@ class ExecutorTests:
         executor.start(one)
         assert ended(executor).phase == "succeeded", executor.log("job-1.1")
         assert [path.name for path in one.tool.rglob("*")] == ["weights"]
+
+    def test_it_enforces_what_it_says_and_says_what_it_does_not(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        (tmp_path / "secret").write_text("of the user")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            tool = (
+                "import json, os, pathlib, socket, sys\n"
+                "def can(what):\n"
+                "    try: what(); return True\n"
+                "    except OSError: return False\n"
+                f"connect = lambda: socket.create_connection(('127.0.0.1', {server.getsockname()[1]})).close()\n"
+                "mine = lambda: pathlib.Path('mine').write_text('x')\n"
+                "source = lambda: pathlib.Path(sys.argv[1], 'in', 'more').write_text('x')\n"
+                f"secret = lambda: pathlib.Path({str(tmp_path / 'secret')!r}).read_text()\n"
+                "pathlib.Path(sys.argv[1], 'out', 'file').write_text('x')\n"
+                "facts = [can(connect), can(mine), can(source), can(secret), os.geteuid() == 0]\n"
+                "print('facts', json.dumps(facts))\n"
+            )
+            executor.start(job(tmp_path, tool))
+            assert ended(executor).phase == "succeeded", executor.log("job-1.1")
+        (line,) = [line for line in executor.log("job-1.1").splitlines() if line.startswith(b"facts ")]
+        network, mine, source, secret, root = json.loads(line.removeprefix(b"facts "))
+        enforces = executor.enforces
+        assert network is not enforces.no_network
+        assert mine is source is secret is not enforces.read_only
+        if enforces.not_root:
+            assert not root
 
     # Ending
 
