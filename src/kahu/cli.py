@@ -143,6 +143,7 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
         scan = app.add_folder(kahu, images.folder)
         fail_if_failed(watch(lambda: app.task_now(kahu, scan), "Looking"))
         out.print("[bold]2[/bold]  Brain extraction with a real network (deepbet), on this computer's CPU")
+        out.print("   the first time its packages are fetched: about 40 MB, unless cached", style="dim")
         with Client(url) as client:
             run = client.run("brain-extraction", images.brain_series_uid)
             follow(run)
@@ -151,9 +152,12 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
         out.print("[bold]3[/bold]  The segmentation is a DICOM object in Kahu's own store")
         out.print(f"   all images        [link={url}]{url}[/link]")
         out.print(f"   the segmentation  [link={url}{viewer}]{url}{viewer}[/link]")
-        out.print(f"   images: {escape(images.source)}, {escape(images.licence)}", style="dim")
-        if not leave:
-            out.print("   Ctrl-C ends it; what was made stays in " + escape(str(settings.home)), style="dim")
+        out.print(f"   images: {escape(images.source)} ({escape(images.licence)})", style="dim")
+        kept = escape(str(settings.home))
+        if leave:
+            out.print(f"   All of it is kept; to see it again: kahu up --home {kept}", style="dim")
+        else:
+            out.print(f"   Ctrl-C ends it; what was made stays in {kept}", style="dim")
         if not (no_browser or leave):
             webbrowser.open(url + viewer)
 

