@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kahu.errors import Conflict, KahuError, StorageFull
+from kahu.settings import HOME_MARK
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class HomeLock:
     def __init__(self, home: Path) -> None:
         try:
             home.mkdir(parents=True, exist_ok=True)
+            (home / HOME_MARK).touch()
             self._file: BinaryIO = (home / "lock").open("a+b")
         except OSError as error:
             raise cannot_write(home, error) from error

@@ -9,6 +9,9 @@ from pathlib import Path
 
 DEFAULT_PORT = 8010
 
+HOME_MARK = "KAHU-HOME"
+"""a file in every home, by which folders that are looked through leave out what Kahu itself keeps"""
+
 
 def default_home() -> Path:
     """``$KAHU_HOME``, or ``~/.kahu``."""

@@ -63,6 +63,18 @@ class TestIndex:
         wrong, _ = lines(kahu("index", path))
         assert "is not a folder" in wrong
 
+    def test_what_kahu_keeps_is_no_folder_of_images(self, kahu: Run, tmp_path: Path) -> None:
+        """A home below a folder that is looked through is left out; as a folder of its own it is refused."""
+        home = tmp_path / "home"
+        samples.series(tmp_path / "images", slices=2)
+        kahu("index", tmp_path / "images", "--home", home)
+        samples.series(home / "store" / "objects", slices=3, seed="own")
+        ended = kahu("index", tmp_path, "--home", home, "--json")
+        assert ended.returncode == 0, ended.stderr
+        assert json.loads(ended.stdout)["objects"] == 2
+        wrong, _ = lines(kahu("index", home, "--home", home))
+        assert "where Kahu keeps what it owns" in wrong
+
     def test_nothing_is_written_into_a_borrowed_folder(self, kahu: Run, tmp_path: Path) -> None:
         folder = tmp_path / "images"
         samples.series(folder, slices=3)

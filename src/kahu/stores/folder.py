@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from kahu.errors import BadRequest, BytesChanged, BytesMissing
+from kahu.settings import HOME_MARK
 from kahu.stores import Entry, Refused, Scanned, Unchanged, Unlisted
 from kahu.stores.reading import OPEN, Step, ToRead, in_order, pread, stamp_of
 
@@ -63,12 +64,16 @@ class Folder:
         self._prefix = f"{self.root}/"
 
     def check(self) -> None:
-        """BytesMissing: the folder is gone, is none, or cannot be listed."""
+        """BytesMissing: the folder is gone, is none, or cannot be listed. BadRequest: it is a home of Kahu."""
         try:
             with os.scandir(self.root):
                 pass
         except OSError as error:
             raise self._gone(error) from error
+        if (self.root / HOME_MARK).exists():
+            raise BadRequest(
+                f"{self.root} is where Kahu keeps what it owns", "name a folder with images of your own"
+            )
 
     def scan(self, known: KnownFile) -> Iterator[Scanned]:
         """Every file below the root. Links to files are followed; links to folders, too, unless what they
@@ -111,6 +116,8 @@ class Folder:
                     entry.is_symlink() and _leads_elsewhere(entry.path, walked)
                 )
                 names.append(f"{folder}{entry.name}/" if is_folder else f"{folder}{entry.name}")
+        if f"{folder}{HOME_MARK}" in names:  # what Kahu owns is no borrowed folder
+            return []
         names.sort(key=key_of)
         return names
 

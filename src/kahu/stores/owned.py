@@ -6,6 +6,7 @@ Bytes arrive in a spool beside the objects and are renamed when they are whole a
 import errno
 import io
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_OURS = re.compile(r"[0-9a-f]{32}\.dcm")
 _SHELVES = [f"{number:02x}" for number in range(256)]
 
 
@@ -63,15 +65,16 @@ class OwnedFolder(Folder):
         (self.root / key).unlink(missing_ok=True)
 
     def sweep(self, known: Callable[[str], bool]) -> int:
-        """Removes what no row knows, asked in ascending order of keys; returns how many."""
+        """Removes what no row knows, asked in ascending order of keys; returns how many. Files that are not
+        named as `keep` names them are somebody's, and left alone."""
         removed = 0
         for spooled in self._spool.iterdir():
             spooled.unlink()
             removed += 1
-        for folder in sorted(self.root.iterdir()):
-            for file in sorted(folder.iterdir()):
-                key = f"{folder.name}/{file.name}"
-                if not known(key):
+        for shelf in _SHELVES:
+            for file in sorted((self.root / shelf).iterdir()):
+                key = f"{shelf}/{file.name}"
+                if _OURS.fullmatch(file.name) and not known(key):
                     self.delete(key)
                     removed += 1
         return removed
