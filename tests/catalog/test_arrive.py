@@ -180,9 +180,13 @@ def test_sweeping_leaves_what_is_known(catalogue: Catalogue) -> None:
     catalogue.receive(ct(2), task="t", attempt=1)
     with pytest.raises(Conflict):
         catalogue.receive(ct(1, attributes={"WindowCenter": "1"}))
-    (catalogue.home / "store/objects/00/stray.dcm").write_bytes(b"left by a crash")
+    (catalogue.home / f"store/objects/00/{'0' * 32}.dcm").write_bytes(b"left by a crash")
+    strange = catalogue.home / "store/objects/00/notes.txt"
+    strange.write_text("somebody's")
     (catalogue.home / "store/spool/half").write_bytes(b"left by a crash")
     assert arrive.sweep(catalogue.database, catalogue.places) == 2
+    assert strange.exists()
+    strange.unlink()
     assert len(catalogue.kept()) == 3
 
 
