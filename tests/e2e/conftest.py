@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # WebGL without a graphics card, and no calls home.
@@ -47,14 +47,14 @@ def playwright_can_run() -> bool:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page of its own for each test; an error in it, or a request to elsewhere, fails the test."""
+    """A page of its own for each test; an error in it or one that it opens, or a request to elsewhere, fails."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.set_default_timeout(WAIT)
-    page = context.new_page()
+    expect.set_options(timeout=WAIT)
     faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url) if is_elsewhere(request.url) else None)
-    yield page
+    context.on("weberror", lambda error: faults.append(str(error.error)))
+    context.on("request", lambda request: faults.append(request.url) if is_elsewhere(request.url) else None)
+    yield context.new_page()
     context.close()
     assert faults == []
 
