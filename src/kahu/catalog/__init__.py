@@ -8,6 +8,7 @@
 `index`        a scan -> rows, in batches; what moved, changed, vanished
 `known`        what was known of a store's files, merged with what a scan lists
 `record`       objects with their headers read -> rows: scans, arrivals and results all end here
+               (`judge`: what is known of them; `parents`: the series, study, patient they belong to)
 `compare`      whether two files hold the same object
 `arrive`       bytes that are sent here -> one object or a refusal; results, pending until published
 `conflicts`    objects that say something else under a UID that we have

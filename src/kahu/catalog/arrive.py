@@ -13,9 +13,11 @@ from typing import BinaryIO, Literal
 import sqlalchemy as sa
 
 from kahu.catalog import changes
+from kahu.catalog.insert import insert_new
+from kahu.catalog.judge import Judged, judge, look, still_true
 from kahu.catalog.known import Kept
 from kahu.catalog.places import Place, Places
-from kahu.catalog.record import Judged, insert_new, judge, look, still_true, write
+from kahu.catalog.record import write
 from kahu.catalog.schema import instance_key, locations, pending, results
 from kahu.db import Database
 from kahu.dicom.header import Header, dataset_digest, read_header

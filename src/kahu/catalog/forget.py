@@ -78,10 +78,10 @@ def _instances(db: sa.Connection, keys: Collection[bytes]) -> None:
     changes.of_instances(db, keys)
     db.execute(sa.delete(instances).where(instances.c.key.in_(lost)))
     recount(db, touched)
-    _empty(db, touched)
+    empty(db, touched)
 
 
-def _empty(db: sa.Connection, series_ids: Collection[int]) -> None:
+def empty(db: sa.Connection, series_ids: Collection[int]) -> None:
     """Forgets those of these series that have no instance left, and what is above them."""
     empty = db.execute(
         sa.select(series.c.id, series.c.uid, series.c.study).where(

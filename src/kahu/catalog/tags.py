@@ -5,7 +5,7 @@ import time
 import sqlalchemy as sa
 
 from kahu.catalog import changes
-from kahu.catalog.record import insert_new
+from kahu.catalog.insert import insert_new
 from kahu.catalog.schema import series, tags
 from kahu.catalog.scope import Scope
 from kahu.db import Database

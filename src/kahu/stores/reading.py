@@ -31,6 +31,7 @@ BATCH_BYTES = 16_000
 AHEAD = 3
 """batches that each process may have in hand"""
 MAX_PROCESSES = 8
+_PIPE = 1 << 20  # holds the answer to a batch, so that a reader can go on with the next
 _READY = b"!"
 
 OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -236,7 +237,9 @@ class _Reader:
 
     def __init__(self) -> None:
         command = [sys.executable, "-P", "-m", "kahu.stores.reading"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE
+        )
         assert self._process.stdin
         assert self._process.stdout
         self._asks, self._tells = self._process.stdin, self._process.stdout
