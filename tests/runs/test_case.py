@@ -12,6 +12,12 @@ from typing import Any
 import pytest
 
 from kahu import Client, app
+from kahu.catalog import arrive
+from kahu.errors import Conflict
+from kahu.executors import JobState
+from kahu.runs.case import how_far, words_of
+from kahu.runs.gate import Verdict
+from kahu.runs.why import Progress
 from kahu.settings import Settings
 from kahu.testing import samples
 
@@ -167,6 +173,24 @@ def test_asked_again_nothing_is_computed_twice(home: Home) -> None:
     again = home.ended(home.client.run("once", home.chest).id)
     assert again == first
     assert home.results() == seen
+
+
+def test_what_arrives_while_a_result_is_published_is_compared_with_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = arrive.publish
+    overtaken = iter([Conflict("the catalogue has changed"), Conflict("and again")])
+
+    def late(*args: Any) -> None:
+        for error in overtaken:
+            raise error
+        publish(*args)
+
+    monkeypatch.setattr(arrive, "publish", late)
+    before = home.results()
+    task = home.run("overtaken", "mask()")
+    assert task["state"] == "done"
+    assert home.results() - before == set(task["result"]["series"])
 
 
 BROKEN = [
@@ -338,3 +362,28 @@ def test_a_series_whose_files_are_gone(home: Home, tmp_path: Path) -> None:
     assert task["state"] == "failed"
     assert task["hint"]
     home.client.send("DELETE", f"/api/stores/{store['id']}")
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "expected"),
+    [
+        (JobState("preparing"), None, (0.0, "making the tool's environment")),
+        (JobState("running", "fetch"), None, (0.0, "fetching the series")),
+        (JobState("running", "tool"), Progress("fetch", 1.0, "20 of 20"), (0.15, "running the tool")),
+        (JobState("running", "tool"), Progress("tool", 0.5, ""), (0.525, "running the tool")),
+        (JobState("running", "tool"), Progress("tool", 0.2, "marking"), (0.3, "marking")),
+    ],
+)
+def test_how_far_a_case_is(state: JobState, said: Progress | None, expected: tuple[float, str]) -> None:
+    fraction, words = how_far(state, said)
+    assert (round(fraction, 6), words) == expected
+
+
+def test_what_is_said_of_a_result() -> None:
+    assert words_of(Verdict("valid", ("No voxel was found.",))) == ("", "")
+    message, hint = words_of(Verdict("suspect", ("A segment has no code.", "And more.")))
+    assert message == "the result is suspect: A segment has no code."
+    assert hint
+    message, hint = words_of(Verdict("rejected", ("Another patient.",)))
+    assert message == "the result was rejected: Another patient."
+    assert hint
