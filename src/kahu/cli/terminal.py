@@ -24,6 +24,11 @@ def complain(error: KahuError) -> None:
         err.print(f"      {escape(error.hint)}")
 
 
+def many(count: int, what: str) -> str:
+    """A count of things, in English: `1 file`, `2,000 files`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def watch(poll: Callable[[], dict[str, Any]], title: str, *, quiet: bool = False) -> dict[str, Any]:
     """Polls a task until it ends, with a bar on the terminal; the task as it ended."""
     with Progress(

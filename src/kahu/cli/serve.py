@@ -1,0 +1,101 @@
+"""`kahu up` and `kahu demo`: a server until someone ends it."""
+
+import sys
+import threading
+import webbrowser
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from kahu import __version__
+from kahu.cli.common import existing, home_option, settings_of
+from kahu.cli.terminal import complain, fail_if_failed, follow, out, watch
+from kahu.client import Client
+from kahu.errors import KahuError
+from kahu.settings import DEFAULT_PORT
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@home_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--allowed-host", "hosts", multiple=True, help="Another name by which this server is called.")
+@click.option("--no-browser", is_flag=True, help="Do not open the page.")
+def up(
+    paths: tuple[Path, ...], home: Path | None, host: str, port: int, hosts: tuple[str, ...], no_browser: bool
+) -> None:
+    """Serve folders of DICOM in place: nothing is copied, nothing in them is changed."""
+    from kahu import app
+
+    settings = replace(settings_of(home), host=host, port=port, allowed_hosts=hosts)
+    folders = [existing(path) for path in paths]
+
+    def ready(kahu: app.Kahu, url: str) -> None:
+        tasks = [app.add_folder(kahu, folder) for folder in folders]
+        out.print(f"[bold]Kahu {__version__}[/bold]  [link={url}]{url}[/link]")
+        out.print(f"  home {escape(str(settings.home))}, ends with Ctrl-C")
+        if not no_browser:
+            webbrowser.open(url)
+        for task in tasks:
+            watch(partial(app.task_now, kahu, task), "Looking")
+
+    app.serve(settings, ready)
+    out.print("Kahu has ended.")
+
+
+@click.command()
+@home_option
+@click.option("--host", default="127.0.0.1", show_default=True, hidden=True)
+@click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--no-browser", is_flag=True, help="Do not open the page.")
+@click.option("--exit", "leave", is_flag=True, help="End when the result is there, instead of serving on.")
+def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool) -> None:
+    """Real images, a real network, its segmentation in the viewer: from nothing, in a few minutes."""
+    from kahu import app
+    from kahu.demo.obtain import obtain
+
+    settings = replace(settings_of(home, default="~/.kahu-demo"), host=host, port=port)
+    images = obtain(settings.home, out)
+    failed = threading.Event()
+
+    def ready(kahu: app.Kahu, url: str) -> None:
+        try:
+            show(kahu, url)
+        except KahuError as error:
+            complain(error)
+            failed.set()
+            kahu.end()
+            return
+        if leave:
+            kahu.end()
+
+    def show(kahu: app.Kahu, url: str) -> None:
+        out.print(f"[bold]1[/bold]  Indexing {escape(str(images.folder))} in place")
+        scan = app.add_folder(kahu, images.folder)
+        fail_if_failed(watch(lambda: app.task_now(kahu, scan), "Looking"))
+        out.print("[bold]2[/bold]  Brain extraction with a real network (deepbet), on this computer's CPU")
+        out.print("   the first time its packages are fetched: about 40 MB, unless cached", style="dim")
+        with Client(url) as client:
+            run = client.run("brain-extraction", images.brain_series_uid)
+            follow(run)
+            (result,) = run.results()
+            viewer = client.get(f"/api/series/{result}")["viewer"]
+        out.print("[bold]3[/bold]  The segmentation is a DICOM object in Kahu's own store")
+        out.print(f"   all images        [link={url}]{url}[/link]")
+        out.print(f"   the segmentation  [link={url}{viewer}]{url}{viewer}[/link]")
+        out.print(f"   images: {escape(images.source)} ({escape(images.licence)})", style="dim")
+        kept = escape(str(settings.home))
+        if leave:
+            out.print(f"   All of it is kept; to see it again: kahu up --home {kept}", style="dim")
+        else:
+            out.print(f"   Ctrl-C ends it; what was made stays in {kept}", style="dim")
+        if not (no_browser or leave):
+            webbrowser.open(url + viewer)
+
+    app.serve(settings, ready)
+    if failed.is_set():
+        sys.exit(1)
