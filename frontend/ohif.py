@@ -78,6 +78,16 @@ def edits(base: str) -> tuple[Edit, ...]:
             "if (WindowCenter == null || WindowWidth == null) {",
             "if (WindowCenter == null || !(parseFloat(WindowWidth) > 0)) {",
         ),
+        # An item of a report may come without a concept name or a unit (PS3.3 C.17.3, type 1C); OHIF would
+        # show an empty page instead of the report.
+        Edit(
+            "9068.bundle.*.js",
+            "    CodeMeaning\n  } = ConceptNameCodeSequence;",
+            "    CodeMeaning\n  } = ConceptNameCodeSequence ?? { CodeMeaning: contentItem.ValueType };",
+        ),
+        Edit(
+            "9068.bundle.*.js", "} = MeasurementUnitsCodeSequence;", "} = MeasurementUnitsCodeSequence ?? {};"
+        ),
         Edit("app.bundle.css", "url(/", f"url({base}", times=5),
     )
 
