@@ -76,6 +76,15 @@ def test_two_at_once_make_it_once(environments: Environments, requirements: str,
     assert said.count("kahu-sample==1.0") == 1
 
 
+def test_it_is_made_again_when_its_interpreter_is_gone(
+    environments: Environments, requirements: str, log: BinaryIO
+) -> None:
+    python = environments.get(requirements, log, NOT_YET) / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nowhere/python")
+    assert value(environments.get(requirements, log, NOT_YET)) == "42"
+
+
 def test_one_that_cannot_be_made_leaves_nothing(
     environments: Environments, requirements: str, log: BinaryIO
 ) -> None:

@@ -50,11 +50,11 @@ class Environments:
         standard library only). Needs a network only when it is not there yet; what the installer says goes
         to `log`. EnvironmentFailed; MakingCancelled."""
         whole = self.folder / self.digest(requirements)
-        if whole.is_dir():
+        if _usable(whole):
             return whole
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / f"{whole.name}.lock", cancelled):
-            if not whole.is_dir():
+            if not _usable(whole):
                 self._make(requirements, whole, log, cancelled)
         return whole
 
@@ -94,6 +94,7 @@ class Environments:
                 pins.write_text(requirements, "utf-8")
                 hashes = ("--require-hashes",) if "--hash=" in requirements else ()
                 _uv(log, cancelled, "pip", "install", "--python", str(half), *hashes, "-r", str(pins))
+            shutil.rmtree(whole, ignore_errors=True)
             half.rename(whole)
         except OSError as error:
             raise EnvironmentFailed(
@@ -101,6 +102,11 @@ class Environments:
             ) from error
         finally:
             shutil.rmtree(half, ignore_errors=True)
+
+
+def _usable(environment: Path) -> bool:
+    """Whether it is there, and the interpreter it was made with, too."""
+    return (environment / "bin" / "python").exists()
 
 
 @contextmanager
