@@ -1,7 +1,7 @@
 """The process executor: the steps of a job are processes on this machine, each under guard.
 
-It holds a tool to its limits of memory, time and output. Where bubblewrap works, the tool is also kept from the
-network and from all files that are not its own; where it does not, `Enforces` says so.
+It holds a tool to its limits of memory, time and output. Where bubblewrap works, the tool is also kept from
+the network and from all files that are not its own; where it does not, `Enforces` says so.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -67,7 +67,7 @@ class ProcessExecutor:
             folder = self._folder / job.id
             run = _Run(job, folder, self._environments, self._reserve, self._bwrap)
             self._jobs[job.id] = run
-        run.start()
+            run.start()
 
     def poll(self, job_id: str) -> JobState:
         run = self._jobs.get(job_id)
@@ -101,11 +101,10 @@ class ProcessExecutor:
         self._environments.sweep()
         if not self._folder.is_dir():
             return
+        _kill_marked(lambda folder: folder.parent == self._folder and folder.name not in self._jobs)
         for entry in list(self._folder.iterdir()):
-            if entry.name not in self._jobs:
-                _kill_marked(entry)
-                if entry.name not in keep:
-                    _remove(entry)
+            if entry.name not in self._jobs and entry.name not in keep:
+                _remove(entry)
 
     def close(self) -> None:
         runs = list(self._jobs.values())
@@ -154,7 +153,7 @@ class _Run(threading.Thread):
                 self.state = replace(self.state, phase="running", step=step.name)
                 log.write(f"--- {step.name} ---\n".encode())
                 outcome = self._run_step(step, environment, log)
-                _kill_marked(self._folder)
+                _kill_marked(lambda folder: folder == self._folder)
                 seconds = {**self.state.seconds, step.name: outcome.seconds}
                 self.state = replace(self.state, seconds=seconds)
                 if not step.own:
@@ -270,13 +269,16 @@ def _size(count: int) -> str:
     return f"{count} bytes"
 
 
-def _kill_marked(folder: Path) -> None:
-    """Kills what a job has left running: only if its guard was killed, too, is there anything."""
-    mark = f"{_MARK}={folder}".encode()
+def _kill_marked(which: Callable[[Path], bool]) -> None:
+    """Kills what jobs in these folders have left running: only if a guard was killed, too, is there
+    anything."""
+    mark = f"{_MARK}=".encode()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
+        if not entry.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            for variable in (entry / "environ").read_bytes().split(b"\0"):
+                if variable.startswith(mark) and which(Path(os.fsdecode(variable.removeprefix(mark)))):
                     os.kill(int(entry.name), signal.SIGKILL)
 
 
