@@ -102,7 +102,7 @@ def wait_for_series(server: Any, wanted: int) -> None:
 
 def wait_for_the_scan(server: Any) -> None:
     deadline = time.monotonic() + 120
-    while borrowed(server)["scan"] is not None:
+    while borrowed(server)["scan"]["state"] != "done":
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
