@@ -52,8 +52,8 @@ class ProcessExecutor:
             output=True,
             survives_restart=False,
         )
-        self._folder = folder
-        self._environments = Environments(environments)
+        self._folder = folder.absolute()  # steps have working directories of their own
+        self._environments = Environments(environments.absolute())
         self._reserve = reserve
         self._jobs: dict[str, _Run] = {}
         self._turn = threading.Lock()
