@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from kahu.db import Database, metadata
 from kahu.work import Ledger, Todo
 
-TASKS = 60
+TASKS = 36
 
 # What a finished task has delivered, written in the transaction that finishes it.
 delivered = sa.Table(
@@ -61,5 +61,5 @@ def test_killed_in_mid_task_again_and_again(tmp_path: Path) -> None:
     with database.read() as db:
         told = db.execute(sa.select(delivered.c.task)).scalars().all()
     assert sorted(told) == sorted(f"t{n}" for n in range(TASKS))
-    assert kills >= 4, "it was meant to be killed in between"
+    assert kills >= 3, "it was meant to be killed in between"
     database.close()
