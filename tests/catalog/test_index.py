@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from pydicom import Dataset
 from sqlalchemy import event
 
@@ -151,6 +152,26 @@ def test_a_file_that_changed_in_place_is_read_again(catalogue: Catalogue, images
     assert after.bytes == sum(path.stat().st_size for path in images.iterdir())
     metadata = b"".join(fetch.metadata(catalogue.database, ALL, series=SERIES))
     assert b"longer" in metadata
+
+
+def test_files_that_were_edited_where_they_lie_say_anew_whose_they_are(
+    catalogue: Catalogue, images: Path
+) -> None:
+    """A folder that was pseudonymised in place tells nobody's name any more."""
+    paths = fill(images, 3)
+    store = catalogue.add(images)
+    catalogue.scan(store)
+    edits = {"PatientID": "X-1", "PatientName": "", "SeriesDescription": "New", "StudyDate": ""}
+    for number, path in enumerate(paths, 1):
+        rewrite(path, samples.encode(ct(number, attributes=edits)))
+    catalogue.scan(store)
+    summary = catalogue.summary(SERIES)
+    assert (summary.patient_id, summary.patient_name, summary.description) == ("X-1", "", "New")
+    assert (summary.study_date, summary.instances) == ("", 3)
+    with catalogue.database.read() as db:
+        assert db.scalars(sa.select(schema.patients.c.name)).all() == [""]
+        (words,) = db.scalars(sa.select(schema.series.c.words))
+    assert "kealoha" not in words
 
 
 def test_a_file_that_now_holds_another_object(catalogue: Catalogue, images: Path) -> None:

@@ -38,6 +38,12 @@ def all_of(db: sa.Connection, limit: int = 1000) -> list[KeptAside]:
     return [KeptAside(*row) for row in rows]
 
 
+def get(db: sa.Connection, conflict: int) -> KeptAside:
+    """NotFound: there is no such conflict."""
+    row = _row(db, conflict)
+    return KeptAside(row.id, row.uid, row.store, row.key, row.door, row.at)
+
+
 def dismiss(database: Database, places: Places, conflict: int) -> None:
     """What is known stays. The other object is deleted if it is Kahu's own; a borrowed file is left alone, and
     not spoken of again until it changes. NotFound: there is no such conflict."""
@@ -73,10 +79,10 @@ def replace(database: Database, places: Places, conflict: int) -> None:
 def _row(db: sa.Connection, conflict: int) -> Any:
     c = conflicts.c
     row = db.execute(
-        sa.select(c.id, c.uid, c.store, c.key, c.size, c.stamp).where(c.id == conflict)
+        sa.select(c.id, c.uid, c.store, c.key, c.size, c.stamp, c.door, c.at).where(c.id == conflict)
     ).one_or_none()
     if row is None:
-        raise NotFound("there is no such conflict")
+        raise NotFound("there is no such conflict", "see: kahu conflicts")
     return row
 
 

@@ -94,13 +94,18 @@ def empty(db: sa.Connection, series_ids: Collection[int]) -> None:
     db.execute(sa.delete(series).where(series.c.id.in_(gone)))
     changes.add(db, "series-gone", [row.uid for row in empty])
 
-    study_ids = {row.study for row in empty}
-    without_series = sa.and_(studies.c.id.in_(study_ids), ~sa.exists().where(series.c.study == studies.c.id))
-    patient_ids = set(db.scalars(sa.select(studies.c.patient).where(without_series)))
-    db.execute(sa.delete(studies).where(without_series))
-    without_study = sa.and_(
-        patients.c.id.in_(patient_ids), ~sa.exists().where(studies.c.patient == patients.c.id)
+    childless(db, {row.study for row in empty})
+
+
+def childless(db: sa.Connection, study_ids: Collection[int], patient_ids: Collection[int] = ()) -> None:
+    """Forgets those of these studies that have no series left, and those of these patients, and of theirs,
+    that have no study."""
+    without_series = sa.and_(
+        studies.c.id.in_(list(study_ids)), ~sa.exists().where(series.c.study == studies.c.id)
     )
+    theirs = {*patient_ids, *db.scalars(sa.select(studies.c.patient).where(without_series))}
+    db.execute(sa.delete(studies).where(without_series))
+    without_study = sa.and_(patients.c.id.in_(theirs), ~sa.exists().where(studies.c.patient == patients.c.id))
     db.execute(sa.delete(patients).where(without_study))
 
 

@@ -1,6 +1,7 @@
 """Where objects belong: the rows of their series, studies and patients, made where they are new.
 
-Each takes its attributes from the object that brought it, and stays with the parent that it came with.
+Each takes its attributes from the object that brought it, and stays with the parent that it came with; until
+an object is replaced by another under its own UID, which then says both anew.
 """
 
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from kahu.catalog import columns
+from kahu.catalog import columns, forget
 from kahu.catalog.fold import fold
 from kahu.catalog.insert import insert_new
 from kahu.catalog.places import Place
@@ -57,6 +58,33 @@ def parents_of(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict
         db.execute(insert_new(db, series), rows)
         known |= _known(db, missing)
     return known
+
+
+def renew(db: sa.Connection, place: Place, replaced: Sequence[Header]) -> None:
+    """Takes the attributes of series, studies and patients from objects that have replaced others: files that
+    somebody has edited where they lie. What nobody belongs to any more is forgotten."""
+    by_series = {header.series_instance_uid: header for header in replaced}
+    if not by_series:
+        return
+    uids = list(by_series)
+    was = sa.select(series.c.study, studies.c.patient).join(studies, studies.c.id == series.c.study)
+    former = db.execute(was.where(series.c.uid.in_(uids))).all()
+    by_study = {header.study_instance_uid: header for header in replaced}
+    patient_ids = _patients(db, place, list(by_study.values()))
+    study_ids = _studies(db, place, list(by_study.values()))
+    for header in by_study.values():
+        patient = patient_ids[_patient_key(place, header)]
+        row = columns.values("PATIENT", header.attributes)
+        db.execute(sa.update(patients).where(patients.c.id == patient).values(row))
+        row = columns.values("STUDY", header.attributes) | {"patient": patient}
+        db.execute(sa.update(studies).where(studies.c.uid == header.study_instance_uid).values(row))
+    for uid, header in by_series.items():
+        row = columns.values("SERIES", header.attributes) | {
+            "study": study_ids[header.study_instance_uid],
+            "words": _words(header),
+        }
+        db.execute(sa.update(series).where(series.c.uid == uid).values(row))
+    forget.childless(db, {row.study for row in former}, {row.patient for row in former})
 
 
 def _known(db: sa.Connection, uids: Collection[str]) -> dict[str, Parents]:

@@ -12,7 +12,7 @@ import zstandard
 from kahu.catalog import changes, columns, forget
 from kahu.catalog.insert import insert_new
 from kahu.catalog.judge import Judged, Judgement, judge, look, still_true
-from kahu.catalog.parents import Parents, parents_of
+from kahu.catalog.parents import Parents, parents_of, renew
 from kahu.catalog.places import Place, Places
 from kahu.catalog.schema import (
     conflicts,
@@ -85,6 +85,7 @@ def write(db: sa.Connection, place: Place, judged: Sequence[Judged], door: str) 
 
     _clear(db, place, kept + by["differs"])
     parents = parents_of(db, place, [each.found.header for each in born])
+    renew(db, place, [each.found.header for each in by["replaces"]])
     _write_instances(db, by["new"], by["replaces"], parents)
     _write_locations(db, place, kept, "ok")
     _write_locations(db, place, by["differs"], "conflict")

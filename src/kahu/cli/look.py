@@ -122,11 +122,14 @@ def store_remove(store_id: int, home: Path | None) -> None:
     out.print("Forgotten; its files are untouched.")
 
 
-@click.command()
+@click.group(cls=Group, invoke_without_command=True)
 @home_option
 @json_option
-def conflicts(home: Path | None, as_json: bool) -> None:
+@click.pass_context
+def conflicts(context: click.Context, home: Path | None, as_json: bool) -> None:
     """Objects that say something else under a UID that is taken: kept aside until someone decides."""
+    if context.invoked_subcommand is not None:
+        return
     with server(home) as client:
         found = client.get("/api/conflicts")
     if as_json:
@@ -136,3 +139,23 @@ def conflicts(home: Path | None, as_json: bool) -> None:
     for one in found:
         table.add_row(str(one["id"]), one["at"], one["door"], one["uid"], one["store"], one["key"])
     out.print(table if found else "No conflicts.")
+
+
+@conflicts.command("keep")
+@click.argument("conflict_id", type=int)
+@home_option
+def conflicts_keep(conflict_id: int, home: Path | None) -> None:
+    """Keep what is known; the other object goes if Kahu owns it, and a borrowed file is left alone."""
+    with server(home) as client:
+        client.send("POST", f"/api/conflicts/{conflict_id}/keep")
+    out.print("What was known stays.")
+
+
+@conflicts.command("replace")
+@click.argument("conflict_id", type=int)
+@home_option
+def conflicts_replace(conflict_id: int, home: Path | None) -> None:
+    """Take the other object instead; what was known is kept aside in its turn."""
+    with server(home) as client:
+        client.send("POST", f"/api/conflicts/{conflict_id}/replace")
+    out.print("Replaced; what was known is kept aside.")

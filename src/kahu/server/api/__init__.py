@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from kahu.server.answers import Json
-from kahu.server.api import events, runs, series, session, stores, tools, work
+from kahu.server.api import conflicts, events, runs, series, session, stores, tools, work
 from kahu.server.api.endpoint import openapi
 from kahu.server.api.endpoint import routes as routes_of
 from kahu.server.services import Services
@@ -14,6 +14,7 @@ ENDPOINTS = [
     *session.endpoints.all,
     *series.endpoints.all,
     *stores.endpoints.all,
+    *conflicts.endpoints.all,
     *tools.endpoints.all,
     *runs.endpoints.all,
     *work.endpoints.all,

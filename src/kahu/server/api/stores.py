@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from kahu.catalog import conflicts as kept_aside
 from kahu.catalog import figures
 from kahu.catalog.places import Place
 from kahu.errors import BadRequest, Forbidden, NotFound
@@ -66,17 +65,6 @@ class Page(msgspec.Struct):
     limit: int = 1000
 
 
-class Conflict(msgspec.Struct):
-    """An object under a UID that another object has; kept aside."""
-
-    id: int
-    uid: str
-    store: str
-    key: str
-    door: str
-    at: str
-
-
 class Done(msgspec.Struct):
     """It is done."""
 
@@ -129,18 +117,6 @@ def refused(ask: Ask[Page, Nothing]) -> list[RefusedFile]:
     with ask.services.database.read() as db:
         found = figures.refused(db, _place(ask).id, ask.query.limit)
     return [RefusedFile(one.key, one.reason, one.dicom) for one in found]
-
-
-@endpoints("GET", "/api/conflicts", needs="admin")
-def list_conflicts(ask: Ask[Nothing, Nothing]) -> list[Conflict]:
-    """Objects that say something else under a UID that is taken, the newest first."""
-    names = {place.id: place.name for place in ask.services.places.all()}
-    with ask.services.database.read() as db:
-        found = kept_aside.all_of(db)
-    return [
-        Conflict(one.id, one.uid, names.get(one.store, "?"), one.key, one.door, moment(one.at))
-        for one in found
-    ]
 
 
 def begin_scan(services: Services, place: Place) -> Task:
