@@ -22,9 +22,12 @@ WAIT = 60_000
 """milliseconds that a page may take for a step, on a machine that is busy"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium. In CI it must be there; elsewhere the test is skipped, and says so."""
+    """Headless Chromium. In CI it must be there; elsewhere the test is skipped, and says so.
+
+    Not for the whole session: Playwright keeps an event loop running in the main thread, in nobody's way here.
+    """
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None or not playwright_can_run():
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip

@@ -5,7 +5,6 @@ where "…" stands for anything. A ```python block is executed. One with `title=
 What is not to be executed is ```text.
 """
 
-import doctest
 import re
 import shlex
 import subprocess
@@ -147,10 +146,9 @@ def compare(command: str, shown: str, printed: str) -> None:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether the page shows what is printed; nothing shown fits everything."""
-    wanted = shown.replace("…", "...")
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    return not wanted.strip() or doctest.OutputChecker().check_output(wanted, printed, flags)
+    """Whether the page shows what is printed, white space aside; nothing shown fits everything."""
+    parts = (re.escape(part) for part in " ".join(shown.split()).split("…"))
+    return not shown.strip() or bool(re.fullmatch(".*".join(parts), " ".join(printed.split())))
 
 
 @pytest.fixture
