@@ -142,26 +142,21 @@ def extent(db: sa.Connection, scope: Scope, rows: Sequence[Mapping[str, Any]]) -
 
 def available(db: sa.Connection, scope: Scope, ids: Collection[int]) -> set[int]:
     """Those of these series of which something can be had now."""
-    something = sa.exists(
-        sa.select(1)
-        .select_from(instances.join(locations, locations.c.instance == instances.c.key).join(stores))
-        .where(instances.c.series == series.c.id, _can_be_had(scope))
-        .correlate(series)
-    )
+    # One exists within the other, so that the way from a series to its locations leads over its instances.
+    lies = sa.exists().where(locations.c.instance == instances.c.key, can_be_had(scope))
+    something = sa.exists().where(instances.c.series == series.c.id, lies)
     return set(db.scalars(sa.select(series.c.id).where(series.c.id.in_(list(ids)), something)))
 
 
 def available_instances(db: sa.Connection, scope: Scope, keys: Collection[bytes]) -> set[bytes]:
     """Those of these instances that can be had now."""
-    return set(
-        db.scalars(
-            sa.select(locations.c.instance)
-            .join(stores)
-            .where(locations.c.instance.in_(list(keys)), _can_be_had(scope))
-        )
-    )
+    there = sa.select(locations.c.instance).where(locations.c.instance.in_(list(keys)), can_be_had(scope))
+    return set(db.scalars(there))
 
 
-def _can_be_had(scope: Scope) -> sa.ColumnElement[bool]:
-    open_ = sa.and_(locations.c.state == "ok", stores.c.state != "gone")
-    return open_ if scope.stores is None else sa.and_(open_, stores.c.id.in_(sorted(scope.stores)))
+def can_be_had(scope: Scope) -> sa.ColumnElement[bool]:
+    """The condition on rows of `locations` for bytes that can be had now."""
+    stores_open = sa.select(stores.c.id).where(stores.c.state != "gone")
+    if scope.stores is not None:
+        stores_open = stores_open.where(stores.c.id.in_(sorted(scope.stores)))
+    return sa.and_(locations.c.state == "ok", locations.c.store.in_(stores_open))

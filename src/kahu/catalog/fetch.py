@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from kahu.catalog import columns, schema
+from kahu.catalog.computed import can_be_had
 from kahu.catalog.describe import metadata
 from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted, within
 from kahu.catalog.places import Places
@@ -147,17 +148,10 @@ def _locations(
     db: sa.Connection, scope: Scope, wanted: sa.ColumnElement[bool]
 ) -> dict[bytes, list[sa.Row[Any]]]:
     """Where the instances can be had now, by their keys."""
-    open_ = schema.stores.c.state != "gone"
-    if scope.stores is not None:
-        open_ &= _at.store.in_(sorted(scope.stores))
     rows = db.execute(
         sa.select(schema.locations)
-        .select_from(
-            HIERARCHY.join(schema.locations, _at.instance == schema.instances.c.key).join(
-                schema.stores, schema.stores.c.id == _at.store
-            )
-        )
-        .where(wanted, open_, _at.state == "ok")
+        .select_from(HIERARCHY.join(schema.locations, _at.instance == schema.instances.c.key))
+        .where(wanted, can_be_had(scope))
         .order_by(_at.id)
     )
     found: dict[bytes, list[sa.Row[Any]]] = defaultdict(list)

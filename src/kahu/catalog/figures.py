@@ -25,11 +25,9 @@ def of_store(db: sa.Connection, store_id: int) -> Held:
     objects, size = db.execute(
         sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(c.size), 0)).where(here)
     ).one()
-    there = (
-        sa.exists()
-        .where(instances.c.series == series_stores.c.series, c.instance == instances.c.key, here)
-        .correlate(series_stores)
-    )
+    # One exists within the other, so that the way from a series to its locations leads over its instances.
+    lies = sa.exists().where(c.instance == instances.c.key, here)
+    there = sa.exists().where(instances.c.series == series_stores.c.series, lies)
     series = _count(db, series_stores, sa.and_(series_stores.c.store == store_id, there))
     refused = _count(db, refusals, sa.and_(refusals.c.store == store_id, refusals.c.dicom))
     return Held(objects, series, int(size), refused)

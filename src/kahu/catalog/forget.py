@@ -112,11 +112,8 @@ def childless(db: sa.Connection, study_ids: Collection[int], patient_ids: Collec
 def _leave(db: sa.Connection, store_id: int, keys: Collection[bytes]) -> None:
     """Series of these instances lie in the store no more, where nothing of them does."""
     touched = sa.select(instances.c.series).where(instances.c.key.in_(list(keys)))
-    still = sa.exists().where(
-        locations.c.instance == instances.c.key,
-        locations.c.store == store_id,
-        instances.c.series == series_stores.c.series,
-    )
+    lies = sa.exists().where(locations.c.instance == instances.c.key, locations.c.store == store_id)
+    still = sa.exists().where(instances.c.series == series_stores.c.series, lies)
     db.execute(
         sa.delete(series_stores).where(
             series_stores.c.store == store_id, series_stores.c.series.in_(touched), ~still

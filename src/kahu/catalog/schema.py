@@ -133,7 +133,7 @@ locations = sa.Table(
     sa.Column("key", Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("stamp", Text, nullable=False),
-    sa.Column("instance", sa.LargeBinary(10), nullable=False, index=True),
+    sa.Column("instance", sa.LargeBinary(10), nullable=False),
     sa.Column("transfer_syntax", Text, nullable=False),
     sa.Column("dataset_offset", sa.BigInteger, nullable=False),
     sa.Column("pixels_offset", sa.BigInteger),
@@ -142,6 +142,7 @@ locations = sa.Table(
     sa.Column("digest", Text),  # sha256 of the data set's bytes; null: not read whole yet
     sa.Column("state", Text, nullable=False, default="ok"),  # ok | missing | conflict
     sa.UniqueConstraint("store", "key"),
+    sa.Index("locations_by_instance", "instance", "store"),  # both: so that no planner asks by store alone
 )
 
 # Files that were seen and are no objects of ours: not opened again until they change.
