@@ -9,9 +9,9 @@ import pytest
 from pydicom import dcmread
 
 from kahu import Client
-from kahu.app import private
 from kahu.client import RunFailed
 from kahu.errors import BadRequest, Conflict, NotFound, Unauthorized, Unavailable
+from kahu.serving import private
 from kahu.settings import Settings
 from kahu.testing import samples
 

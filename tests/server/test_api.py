@@ -11,12 +11,12 @@ import pytest
 
 from kahu.access import Grant
 from kahu.access.tokens import Tokens
-from kahu.app import private
 from kahu.cli.terminal import watch
 from kahu.client import Client
 from kahu.db import Database
 from kahu.server.api import ENDPOINTS
 from kahu.server.api.attributes import table
+from kahu.serving import private
 from kahu.settings import Settings
 from kahu.testing import samples
 

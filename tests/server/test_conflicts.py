@@ -7,8 +7,8 @@ import httpx2
 import pytest
 from click.testing import CliRunner
 
-from kahu.app import private
 from kahu.cli import main
+from kahu.serving import private
 from kahu.settings import Settings
 from kahu.testing import samples
 

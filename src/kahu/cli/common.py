@@ -56,7 +56,7 @@ def existing(path: Path) -> Path:
 @contextmanager
 def server(home: Path | None) -> Iterator[Client]:
     """A client of the Kahu that works in this home; where none does, of one for this command alone."""
-    from kahu import app
+    from kahu import app, serving
 
     settings = settings_of(home)
     there = running(settings.home)
@@ -64,5 +64,5 @@ def server(home: Path | None) -> Iterator[Client]:
         with app.own_token(settings) as secret, Client(there.url, secret) as client:
             yield client
         return
-    with app.private(settings) as url, Client(url) as client:
+    with serving.private(settings) as url, Client(url) as client:
         yield client

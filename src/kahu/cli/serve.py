@@ -6,16 +6,20 @@ import webbrowser
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
 
 from kahu import __version__
 from kahu.cli.common import existing, home_option, settings_of
-from kahu.cli.terminal import complain, fail_if_failed, follow, out, watch
+from kahu.cli.terminal import complain, fail_if_failed, follow, many, out, watch
 from kahu.client import Client
 from kahu.errors import KahuError
 from kahu.settings import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from kahu.app import Kahu
 
 
 @click.command()
@@ -29,21 +33,24 @@ def up(
     paths: tuple[Path, ...], home: Path | None, host: str, port: int, hosts: tuple[str, ...], no_browser: bool
 ) -> None:
     """Serve folders of DICOM in place: nothing is copied, nothing in them is changed."""
-    from kahu import app
+    from kahu import serving
 
     settings = replace(settings_of(home), host=host, port=port, allowed_hosts=hosts)
     folders = [existing(path) for path in paths]
 
-    def ready(kahu: app.Kahu, url: str) -> None:
-        tasks = [app.add_folder(kahu, folder) for folder in folders]
+    def ready(opened: serving.Opened) -> None:
+        url = opened.url
         out.print(f"[bold]Kahu {__version__}[/bold]  [link={url}]{url}[/link]")
         out.print(f"  home {escape(str(settings.home))}, ends with Ctrl-C")
         if not no_browser:
             webbrowser.open(url)
-        for task in tasks:
-            watch(partial(app.task_now, kahu, task), "Looking")
+        for folder in folders:
+            try:
+                look_through(opened.kahu, folder)
+            except KahuError as error:
+                complain(error)
 
-    app.serve(settings, ready)
+    serving.serve(settings, ready)
     out.print("Kahu has ended.")
 
 
@@ -55,28 +62,25 @@ def up(
 @click.option("--exit", "leave", is_flag=True, help="End when the result is there, instead of serving on.")
 def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool) -> None:
     """Real images, a real network, its segmentation in the viewer: from nothing, in a few minutes."""
-    from kahu import app
+    from kahu import serving
     from kahu.demo.obtain import obtain
 
     settings = replace(settings_of(home, default="~/.kahu-demo"), host=host, port=port)
     images = obtain(settings.home, out)
     failed = threading.Event()
 
-    def ready(kahu: app.Kahu, url: str) -> None:
+    def ready(opened: serving.Opened) -> None:
         try:
-            show(kahu, url)
+            show(opened.kahu, opened.url)
         except KahuError as error:
             complain(error)
             failed.set()
-            kahu.end()
-            return
-        if leave:
-            kahu.end()
+        if leave or failed.is_set():
+            opened.end()
 
-    def show(kahu: app.Kahu, url: str) -> None:
-        out.print(f"[bold]1[/bold]  Indexing {escape(str(images.folder))} in place")
-        scan = app.add_folder(kahu, images.folder)
-        fail_if_failed(watch(lambda: app.task_now(kahu, scan), "Looking"))
+    def show(kahu: "Kahu", url: str) -> None:
+        out.print("[bold]1[/bold]  Indexing them in place")
+        look_through(kahu, images.folder)
         out.print("[bold]2[/bold]  Brain extraction with a real network (deepbet), on this computer's CPU")
         out.print("   the first time its packages are fetched: about 40 MB, unless cached", style="dim")
         with Client(url) as client:
@@ -96,6 +100,20 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
         if not (no_browser or leave):
             webbrowser.open(url + viewer)
 
-    app.serve(settings, ready)
+    serving.serve(settings, ready)
     if failed.is_set():
         sys.exit(1)
+
+
+def look_through(kahu: "Kahu", folder: Path) -> None:
+    """Serves a folder, waits until it has been looked through, and says what is there. KahuError."""
+    from kahu import app
+
+    task_id = app.add_folder(kahu, folder)
+    task = watch(partial(app.task_now, kahu, task_id), "Looking")
+    fail_if_failed(task)
+    found = task["result"]
+    out.print(
+        f"  {escape(str(folder))}: {many(found['objects'], 'DICOM object')} in {found['series']:,} series, "
+        f"{found['refused']:,} refused"
+    )
