@@ -116,19 +116,19 @@ def _ct(number: int) -> Dataset:
     return ct
 
 
-_MORE = (
-    *("InstitutionName", "InstitutionAddress", "StationName", "ProcedureStepState", "OperatorsName"),
-    *("PhysiciansOfRecord", "PerformingPhysicianName", "InstitutionalDepartmentName", "DeviceSerialNumber"),
-    *("SoftwareVersions", "ProtocolName", "ReconstructionDiameter", "DistanceSourceToDetector", "TableHeight"),
-    *("DistanceSourceToPatient", "GantryDetectorTilt", "ExposureTime", "XRayTubeCurrent", "Exposure"),
-    *("FilterType", "GeneratorPower", "FocalSpots", "ConvolutionKernel", "DataCollectionDiameter"),
-    *("PatientSize", "PatientWeight", "AdditionalPatientHistory", "RequestedProcedureDescription"),
-    *("PerformedProcedureStepID", "PerformedProcedureStepDescription", "ImageComments", "ContrastBolusAgent"),
-)
-_SEQUENCES = (
-    *("ProcedureCodeSequence", "RequestAttributesSequence", "PerformedProtocolCodeSequence"),
-    *("ReferencedStudySequence", "SourceImageSequence", "AnatomicRegionSequence"),
-)
+_MORE = """
+    InstitutionName InstitutionAddress StationName ProcedureStepState OperatorsName PhysiciansOfRecord
+    PerformingPhysicianName InstitutionalDepartmentName DeviceSerialNumber SoftwareVersions ProtocolName
+    ReconstructionDiameter DistanceSourceToDetector TableHeight DistanceSourceToPatient
+    GantryDetectorTilt ExposureTime XRayTubeCurrent Exposure FilterType GeneratorPower FocalSpots
+    ConvolutionKernel DataCollectionDiameter PatientSize PatientWeight AdditionalPatientHistory
+    RequestedProcedureDescription PerformedProcedureStepID PerformedProcedureStepDescription
+    ImageComments ContrastBolusAgent
+""".split()
+_SEQUENCES = """
+    ProcedureCodeSequence RequestAttributesSequence PerformedProtocolCodeSequence
+    ReferencedStudySequence SourceImageSequence AnatomicRegionSequence
+""".split()
 
 
 def _code() -> Dataset:
