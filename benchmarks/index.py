@@ -116,7 +116,11 @@ def _ct(number: int) -> Dataset:
     return ct
 
 
-_MORE = """
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_MORE = _words("""
     InstitutionName InstitutionAddress StationName ProcedureStepState OperatorsName PhysiciansOfRecord
     PerformingPhysicianName InstitutionalDepartmentName DeviceSerialNumber SoftwareVersions ProtocolName
     ReconstructionDiameter DistanceSourceToDetector TableHeight DistanceSourceToPatient
@@ -124,11 +128,11 @@ _MORE = """
     ConvolutionKernel DataCollectionDiameter PatientSize PatientWeight AdditionalPatientHistory
     RequestedProcedureDescription PerformedProcedureStepID PerformedProcedureStepDescription
     ImageComments ContrastBolusAgent
-""".split()
-_SEQUENCES = """
+""")
+_SEQUENCES = _words("""
     ProcedureCodeSequence RequestAttributesSequence PerformedProtocolCodeSequence
     ReferencedStudySequence SourceImageSequence AnatomicRegionSequence
-""".split()
+""")
 
 
 def _code() -> Dataset:
