@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from kahu.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -203,6 +206,21 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     )
     for page in site.rglob("*.html"):
         assert not loads.search(page.read_text()), page
+
+
+def test_every_command_is_told_of() -> None:
+    told = re.findall(r"^\| `(kahu [^`]+)`", (DOCS / "commands.md").read_text(), re.M)
+    assert [" ".join(re.findall(r"\b(?<!\[)[a-z-]+\b", one)) for one in told] == list(
+        commands_below(main, "kahu")
+    )
+
+
+def commands_below(command: click.Command, name: str) -> Iterator[str]:
+    """The names of all that can be run."""
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield name
+    for word, one in getattr(command, "commands", {}).items():
+        yield from commands_below(one, f"{name} {word}")
 
 
 def test_links_of_pages_outside_docs_lead_somewhere() -> None:
