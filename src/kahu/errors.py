@@ -6,6 +6,10 @@ exits with 1. Messages never hold patients' data: they name files, UIDs and attr
 """
 
 
+FAULT = "this is a fault in Kahu: its log, kahu.log, says more"
+"""what to do about an error that nobody has foreseen"""
+
+
 class KahuError(Exception):
     """Something went wrong that a person can understand and mend."""
 
@@ -83,6 +87,12 @@ class BrokenDicom(NotDicom):
 class BytesChanged(Unavailable):
     """The bytes in a store are not those that were indexed; a rescan is needed (never wrong pixels)."""
 
+    store: int | None = None
+    """the id of the store, where it is known"""
+
 
 class BytesMissing(Unavailable):
     """The bytes, or the whole store, are not where they were."""
+
+    store: int | None = None
+    """the id of the store, where it is known"""

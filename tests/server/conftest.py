@@ -13,6 +13,8 @@ import uvicorn
 from pydicom import Dataset
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,12 +24,17 @@ from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.errors import KahuError
 from kahu.server import dicomweb
-from kahu.server.answers import on_error, on_http_error
+from kahu.server.answers import on_http_error, refusal
 from kahu.server.pools import Pools
 from kahu.settings import Settings
 from kahu.stores.folder import open_folder
 from kahu.stores.owned import open_owned
 from kahu.testing import samples
+
+
+async def refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, KahuError)
+    return refusal(error)
 
 
 class As:
@@ -68,7 +75,7 @@ class Archive:
     def app(self, grant: Grant = OWNER, base: str = "/dicomweb") -> ASGIApp:
         doors = Starlette(
             routes=dicomweb.routes(self, base),
-            exception_handlers={KahuError: on_error, HTTPException: on_http_error},
+            exception_handlers={KahuError: refuse, HTTPException: on_http_error},
         )
         return As(doors, grant)
 

@@ -59,6 +59,14 @@ def series_of(http: httpx2.Client, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
+def look_through(http: httpx2.Client, folder: Path) -> int:
+    """Adds a folder, or looks through it again; the id of its store."""
+    store = http.post("/api/stores", json={"path": str(folder)}).json()
+    address = f"/api/tasks/{store['scan']['task']}"
+    watch(lambda: dict(http.get(address).json()), "", quiet=True)
+    return int(store["id"])
+
+
 class TestSeries:
     def test_a_series_tells_what_a_card_shows(self, http: httpx2.Client, folder: Path) -> None:
         (one,) = series_of(http, q="chest")
@@ -158,13 +166,23 @@ class TestStores:
 
     def test_a_store_is_forgotten_and_its_files_stay(self, http: httpx2.Client, tmp_path: Path) -> None:
         (path, *_) = samples.series(tmp_path, slices=2, seed="forget", description="Forget me")
-        store = http.post("/api/stores", json={"path": str(tmp_path)}).json()
-        address = f"/api/tasks/{store['scan']['task']}"
-        watch(lambda: dict(http.get(address).json()), "", quiet=True)
+        store = look_through(http, tmp_path)
         assert len(series_of(http, q="forget")) == 1
-        assert http.delete(f"/api/stores/{store['id']}").status_code == 200
+        assert http.delete(f"/api/stores/{store}").status_code == 200
         assert series_of(http, q="forget") == []
         assert path.exists()
+
+    def test_what_is_gone_is_forgotten_when_somebody_says_so(
+        self, http: httpx2.Client, tmp_path: Path
+    ) -> None:
+        (first, _) = samples.series(tmp_path, slices=2, seed="gone", description="Half gone")
+        store = look_through(http, tmp_path)
+        first.unlink()
+        look_through(http, tmp_path)
+        assert [one["instances"] for one in series_of(http, q="half gone")] == [2]
+        http.post(f"/api/stores/{store}/forget-missing").raise_for_status()
+        assert [one["instances"] for one in series_of(http, q="half gone")] == [1]
+        http.delete(f"/api/stores/{store}").raise_for_status()
 
     def test_what_kahu_owns_is_not_forgotten(self, http: httpx2.Client) -> None:
         (own,) = [one for one in http.get("/api/stores").json() if one["owned"]]

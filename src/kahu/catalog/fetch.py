@@ -241,6 +241,7 @@ def read(places: Places, located: Located, offset: int, length: int) -> bytes:
         try:
             return store.read(location.entry, offset - base + location.dataset_offset, length)
         except (BytesChanged, BytesMissing) as error:
+            error.store = location.store
             failure = failure or error
     assert failure
     raise failure
@@ -258,6 +259,7 @@ def stream(places: Places, located: Located) -> Iterator[bytes]:
         try:
             return store.stream(location.entry)
         except (BytesChanged, BytesMissing) as error:
+            error.store = location.store
             failure = failure or error
     assert failure
     raise failure

@@ -112,6 +112,16 @@ def store_add(context: click.Context, path: Path, home: Path | None) -> None:
     context.invoke(index, path=path, home=home, as_json=False)
 
 
+@store.command("forget-missing")
+@click.argument("store_id", type=int)
+@home_option
+def store_forget_missing(store_id: int, home: Path | None) -> None:
+    """Forget the objects that were gone at the last scan. Until then they stay, as unavailable."""
+    with server(home) as client:
+        left = client.send("POST", f"/api/stores/{store_id}/forget-missing")
+    out.print(f"Forgotten; {many(left['objects'], 'object')} in {left['name']}.")
+
+
 @store.command("remove")
 @click.argument("store_id", type=int)
 @home_option

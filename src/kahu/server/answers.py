@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kahu.errors import KahuError, Unauthorized
+from kahu.errors import FAULT, KahuError, Unauthorized
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,10 +31,9 @@ def refusal(error: KahuError) -> Response:
     return answer
 
 
-async def on_error(_request: Request, error: Exception) -> Response:
-    """Starlette's handler for `KahuError`."""
-    assert isinstance(error, KahuError)
-    return refusal(error)
+async def on_fault(_request: Request, _error: Exception) -> Response:
+    """Starlette's handler for what nobody has foreseen. Where it happened is written in the log."""
+    return refusal(KahuError("something unexpected went wrong", FAULT))
 
 
 async def on_http_error(_request: Request, error: Exception) -> Response:

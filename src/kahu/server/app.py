@@ -8,9 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kahu import __version__
-from kahu.errors import KahuError
+from kahu.errors import BytesChanged, BytesMissing, KahuError
 from kahu.server import api, dicomweb, pages
-from kahu.server.answers import Json, on_error, on_http_error
+from kahu.server.answers import Json, on_fault, on_http_error, refusal
+from kahu.server.api.stores import look_again
 from kahu.server.guard import Guard
 from kahu.server.services import Services
 
@@ -22,6 +23,13 @@ def create(services: Services) -> Starlette:
         """Says that the process answers and its database can be read."""
         await services.pools.database(services.ping)
         return Json({"status": "ok", "version": __version__})
+
+    async def on_error(_request: Request, error: Exception) -> Response:
+        """Bytes that are not what was indexed are an error, and a reason to look through their store again."""
+        assert isinstance(error, KahuError)
+        if isinstance(error, BytesChanged | BytesMissing) and error.store is not None:
+            await services.pools.database(look_again, services, error.store)
+        return refusal(error)
 
     return Starlette(
         routes=[
@@ -38,5 +46,5 @@ def create(services: Services) -> Starlette:
                 audit=services.audit.record,
             )
         ],
-        exception_handlers={KahuError: on_error, HTTPException: on_http_error},
+        exception_handlers={KahuError: on_error, HTTPException: on_http_error, Exception: on_fault},
     )

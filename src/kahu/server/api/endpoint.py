@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_origin
+from typing import Annotated, Any, Generic, TypeVar, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -25,6 +25,10 @@ from kahu.server.services import Services
 
 LARGEST_BODY = 8 << 20
 """bytes of a JSON body; DICOM goes through /dicomweb"""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""a number of things: 0 or more, and no more than databases and files can count"""
 
 
 class Nothing(msgspec.Struct):

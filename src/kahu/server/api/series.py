@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+from pydicom.config import IGNORE
 from pydicom.uid import UID
 from starlette.responses import Response
 
@@ -14,7 +15,7 @@ from kahu.catalog.gallery import SeriesSummary
 from kahu.dicom.query import Match, Query
 from kahu.errors import BadRequest
 from kahu.server.api.attributes import Attribute, table
-from kahu.server.api.endpoint import Ask, Endpoints, Nothing
+from kahu.server.api.endpoint import Ask, Count, Endpoints, Nothing
 from kahu.server.services import Services
 
 endpoints = Endpoints()
@@ -91,8 +92,8 @@ class Listing(Filter):
     """Which series, in which order, how many."""
 
     sort: str = "-changed"
-    limit: int = 100
-    offset: int = 0
+    limit: Count = 100
+    offset: Count = 0
 
 
 class Value(msgspec.Struct):
@@ -142,8 +143,8 @@ _NOT_SHOWN = {"PR", "KO", "PLAN", "RTPLAN", "REG", "FID", "RWV"}
 def list_series(ask: Ask[Listing, Nothing]) -> SeriesPage:
     """The series that match, in pages."""
     listing = ask.query
-    if not 0 <= listing.limit <= MOST or listing.offset < 0:
-        raise BadRequest("limit and offset do not fit", f"limit is 0 to {MOST}, offset 0 or more")
+    if listing.limit > MOST:
+        raise BadRequest("limit does not fit", f"it is 0 to {MOST}")
     query = _query(listing, listing.limit, listing.offset)
     with ask.services.database.read() as db:
         total = search.count(db, query, ask.scope)
@@ -248,7 +249,7 @@ def _series(one: SeriesSummary, runs: dict[str, str]) -> Series:
         manufacturer=one.manufacturer,
         model=one.model,
         sop_class_uid=one.sop_class_uid,
-        sop_class=UID(one.sop_class_uid).name,
+        sop_class=UID(one.sop_class_uid, IGNORE).name,
         instances=one.instances,
         frames=one.frames,
         bytes=one.bytes,

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from kahu.catalog import figures
+from kahu.catalog import figures, forget
 from kahu.catalog.places import Place
 from kahu.errors import BadRequest, Forbidden, NotFound
-from kahu.server.api.endpoint import Ask, Endpoints, Nothing
+from kahu.server.api.endpoint import Ask, Count, Endpoints, Nothing
 from kahu.server.api.work import moment
 from kahu.server.services import Services
 from kahu.work import Task
@@ -62,7 +62,7 @@ class RefusedFile(msgspec.Struct):
 class Page(msgspec.Struct):
     """How many."""
 
-    limit: int = 1000
+    limit: Count = 1000
 
 
 class Done(msgspec.Struct):
@@ -95,6 +95,14 @@ def scan_store(ask: Ask[Nothing, Nothing]) -> Store:
     """Looks through a store again; only what changed is read."""
     place = _place(ask)
     begin_scan(ask.services, place)
+    return _told(ask.services, place)
+
+
+@endpoints("POST", "/api/stores/{id}/forget-missing", needs="admin")
+def forget_missing(ask: Ask[Nothing, Nothing]) -> Store:
+    """Forgets the objects of a store that were not there any more at its last scan; their tags stay."""
+    place = _place(ask)
+    forget.missing(ask.services.database, place.id)
     return _told(ask.services, place)
 
 
@@ -132,6 +140,13 @@ def begin_scan(services: Services, place: Place) -> Task:
     )
     services.ledger.add(todo)
     return services.ledger.get(todo.id)
+
+
+def look_again(services: Services, store: int) -> None:
+    """Queues a look through a store that was found to have changed. What Kahu owns nobody else changes."""
+    place = services.places.get(store)
+    if not place.owned:
+        begin_scan(services, place)
 
 
 def _last_scan(services: Services, place: Place) -> Task | None:

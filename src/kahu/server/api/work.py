@@ -7,7 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from kahu.errors import NotFound
-from kahu.server.api.endpoint import Ask, Endpoints, Nothing
+from kahu.server.api.endpoint import Ask, Count, Endpoints, Nothing
 from kahu.work import Task as Row
 
 endpoints = Endpoints()
@@ -40,7 +40,7 @@ class Task(msgspec.Struct):
 class Offset(msgspec.Struct):
     """From where on."""
 
-    offset: int = 0
+    offset: Count = 0
 
 
 @endpoints("GET", "/api/work", needs="run")
@@ -67,10 +67,9 @@ def task_log(ask: Ask[Offset, Nothing]) -> Response:
     row = ask.services.ledger.get(ask.path["id"])
     if row.kind != "case":
         raise NotFound("this task runs no program, so it has no log", "its progress says what it does")
-    offset = max(ask.query.offset, 0)
-    text = ask.services.runs.log(row, offset)
+    text = ask.services.runs.log(row, ask.query.offset)
     answer = Response(text, media_type="text/plain; charset=utf-8")
-    answer.headers["X-Next-Offset"] = str(offset + len(text))
+    answer.headers["X-Next-Offset"] = str(ask.query.offset + len(text))
     return answer
 
 
