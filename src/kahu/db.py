@@ -49,12 +49,15 @@ class Database:
                 pool_size=readers,
                 max_overflow=readers,
                 poolclass=sa.pool.QueuePool,
+                hide_parameters=True,  # errors are logged, and parameters hold patients' data
                 connect_args={"check_same_thread": False, "timeout": 30},
             )
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = sa.create_engine(self.url, pool_size=readers, max_overflow=readers)
+            self.engine = sa.create_engine(
+                self.url, pool_size=readers, max_overflow=readers, hide_parameters=True
+            )
 
     def create(self) -> None:
         """Creates what is missing. A newer schema than ours is an error, never a guess."""

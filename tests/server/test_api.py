@@ -95,6 +95,8 @@ class TestSeries:
         [
             ({"limit": -1}, "limit"),
             ({"limit": 100000}, "limit"),
+            ({"offset": -1}, "offset"),
+            ({"offset": 10**30}, "offset"),
             ({"limit": "x"}, "parameter"),
             ({"sort": "colour"}, "colour"),
             ({"color": "red"}, "color"),

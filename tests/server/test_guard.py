@@ -1,6 +1,7 @@
 """The gate before every door: strangers' names, other origins' writes, askers without a token."""
 
 import base64
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,23 @@ def client(tmp_path: Path, audited: list[tuple[str, str, str]]) -> Callable[...,
 
 def test_on_loopback_whoever_asks_is_the_owner(client: Callable[..., TestClient]) -> None:
     assert client().get("/api/me").text == OWNER.who
+
+
+@pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://[", "127.0.0.1:8010", "\xff", ""])
+def test_what_is_not_our_own_origin_writes_nothing(client: Callable[..., TestClient], origin: str) -> None:
+    answer = client().post("/api/runs", headers={b"Origin": origin.encode("latin-1")})
+    assert answer.status_code == 403
+
+
+def test_no_address_writes_a_line_of_its_own_into_the_log(
+    client: Callable[..., TestClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("kahu.access").addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, "kahu.access"):
+        client().get("/x%0a2026-01-01 INFO made up%00")
+    logging.getLogger("kahu.access").removeHandler(caplog.handler)
+    (said,) = {record.getMessage() for record in caplog.records}
+    assert said.startswith("owner GET /x%0A2026-01-01%20INFO%20made%20up%00 404 ")
 
 
 def test_a_token_limits_its_bearer_on_loopback_too(client: Callable[..., TestClient]) -> None:

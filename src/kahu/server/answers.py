@@ -33,7 +33,9 @@ def refusal(error: KahuError) -> Response:
 
 async def on_fault(_request: Request, _error: Exception) -> Response:
     """Starlette's handler for what nobody has foreseen. Where it happened is written in the log."""
-    return refusal(KahuError("something unexpected went wrong", FAULT))
+    answer = refusal(KahuError("something unexpected went wrong", FAULT))
+    answer.headers["Connection"] = "close"  # uvicorn, which is told of it next, closes it
+    return answer
 
 
 async def on_http_error(_request: Request, error: Exception) -> Response:

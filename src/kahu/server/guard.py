@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -111,7 +111,8 @@ class Guard:
         if method in _SAFE:
             return
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        # scheme://host:port, or "null" (RFC 6454 §6.1)
+        foreign = origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
         if foreign or headers.get("sec-fetch-site") == "cross-site":
             raise Forbidden("a page of another origin may not write here", "use Kahu's own pages, or a token")
 
@@ -127,7 +128,8 @@ class Guard:
 
     def _remember(self, grant: Grant, method: str, path: str, status: int, seconds: float) -> None:
         path = re.sub(r"^/s/[^/]+", "/s/-", path)
-        log.info("%s %s %s %d %.0f ms", grant.who, method, path, status, seconds * 1000)
+        # quoted as it came: no address begins a line of its own, or makes the log something else than text
+        log.info("%s %s %s %d %.0f ms", grant.who, method, quote(path), status, seconds * 1000)
         if status >= 400:
             return
         if method not in _SAFE:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from kahu.errors import KahuError
+from kahu.errors import FAULT, KahuError
 from kahu.work.ledger import LEASE, Cancelled, Interrupted, Ledger, Lost, Stopped, Task
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Worker:
             self._failed(running, str(error), error.hint)
         except Exception as error:
             log.exception("task %s (%s) failed", task.id, task.kind)
-            self._failed(running, told(error), "this is a fault in Kahu: its log, kahu.log, says more")
+            self._failed(running, told(error), FAULT)
 
     def _failed(self, running: _Running, message: str, hint: str) -> None:
         try:
