@@ -262,6 +262,7 @@ def test_what_has_no_picture_gets_a_tile_with_its_name() -> None:
     assert thumbnail_of(broken) == icon("CT")
     assert opened(icon("RTSTRUCT")).size == (256, 256)
     assert len({icon(name) for name in ("SR", "PDF", "RTSTRUCT")}) == 3
+    assert opened(icon("RTSTRUCT", side=1)).size == (1, 1)  # too small for letters
 
 
 def test_highdicom_agrees_on_the_window_of_a_ct() -> None:

@@ -38,7 +38,7 @@ def a_seg(images: list[Dataset], labels: np.ndarray[Any, Any] | None = None) -> 
     return build(grid, labels, [segment], series_description="Lungs", algorithm=algorithm)
 
 
-def judged(*results: Dataset | Path, case: list[Dataset] | None = None) -> Verdict:
+def judged(*results: Dataset | Path | io.BytesIO, case: list[Dataset] | None = None) -> Verdict:
     return judge(results, SourceFacts.of(case or a_case()))
 
 
@@ -60,6 +60,14 @@ def test_a_file_is_read_as_anyone_would_read_it(tmp_path: Path) -> None:
     garbage.write_bytes(b"garbage" * 1000)
     assert judged(good, garbage) == Verdict("rejected", ("A result cannot be read as DICOM.",))
     assert judged(tmp_path / "gone.dcm").kind == "rejected"
+
+
+def test_a_uid_that_is_none_is_a_reason_and_no_noise() -> None:
+    said = b"1.2.840.10008.5.1.4.1.1.66.4"
+    data = samples.encode(a_seg(a_case())).replace(said, said[:-1] + b"x")
+    verdict = judged(io.BytesIO(data))
+    assert verdict.kind == "rejected"
+    assert "1.1.66.x" in verdict.reasons[0]
 
 
 def test_nothing_is_no_result() -> None:

@@ -107,6 +107,22 @@ def test_what_cannot_be_given_is_said(archive: Any) -> None:
     assert JPEGLSLossless in answer.json()["hint"]
 
 
+def test_a_transfer_syntax_that_is_no_uid_is_never_a_header(archive: Any) -> None:
+    ds = samples.instance()
+    file = samples.encode(ds)
+    said = b"\x02\x00\x10\x00UI\x14\x00" + ExplicitVRLittleEndian.encode()
+    assert said in file
+    odd = file.replace(said, said[:-5] + b"\r\nA:b")
+    (archive.folder / "odd.dcm").write_bytes(odd)
+    archive.scan()
+    client = archive.client()
+    answer = client.get(path(ds), headers={"Accept": "application/dicom; transfer-syntax=*"})
+    assert (answer.headers["content-type"], answer.content) == ("application/dicom", odd)
+    several = client.get(path(ds), headers={"Accept": 'multipart/related; type="application/dicom"'})
+    (part,) = parts(several)
+    assert part.headers["content-type"] == "application/dicom"
+
+
 def test_head_gives_the_length_only(archive: Any) -> None:
     ds = samples.instance()
     archive.add(ds)
@@ -385,6 +401,7 @@ def test_what_has_no_picture_has_a_thumbnail_all_the_same(archive: Any) -> None:
     archive.add(ds)
     client = archive.client()
     assert picture(client.get(path(ds) + "/thumbnail?viewport=64,64")).size == (64, 64)
+    assert picture(client.get(path(ds) + "/thumbnail?viewport=1,2")).size == (1, 1)
     assert client.get(path(ds) + "/rendered").status_code == 404
 
 

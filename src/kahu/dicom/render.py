@@ -138,7 +138,8 @@ def icon(name: str, *, side: int = 256) -> bytes:
         (inset, inset, side - inset, side - inset), side // 12, outline=_RIM, width=max(1, side // 85)
     )
     size = min(side // 3, side * 11 // 10 // max(1, len(name)))
-    draw.text((side / 2, side / 2), name, _LETTERS, ImageFont.load_default(size), anchor="mm")
+    if size:
+        draw.text((side / 2, side / 2), name, _LETTERS, ImageFont.load_default(size), anchor="mm")
     return _jpeg_of(image)
 
 

@@ -24,6 +24,7 @@ from kahu.dicom.frames import Frames
 from kahu.dicom.functional import frame_item
 from kahu.dicom.grid import Grid, Plane, grid_of, planes_of
 from kahu.dicom.malformed import MALFORMED
+from kahu.dicom.text import quietly
 from kahu.errors import KahuError
 from kahu.runs.placement import far_from_sources, frames_fit, points_fit
 from kahu.runs.verdict import Complaint, Kind, Verdict, verdict_of
@@ -102,6 +103,7 @@ class SourceFacts:
         )
 
 
+@quietly()
 def judge(results: Iterable[Path | BinaryIO | Dataset], sources: SourceFacts) -> Verdict:
     """What to think of everything that one attempt delivered, taken together: the gravest finding decides.
 

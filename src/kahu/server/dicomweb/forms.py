@@ -1,5 +1,6 @@
 """In which form objects and frames are given: what is wanted against how they are kept (PS3.18 §8.7)."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -42,7 +43,10 @@ class Form:
 
 
 def described(media_type: str, transfer_syntax: str) -> str:
-    """The Content-Type of DICOM bytes, which says in what syntax they are."""
+    """The Content-Type of DICOM bytes, which says in what syntax they are; unless what a file says of itself is
+    no UID, and could be anything."""
+    if not re.fullmatch(r"[0-9.]{1,64}", transfer_syntax):
+        return media_type
     return f"{media_type}; transfer-syntax={transfer_syntax}"
 
 
