@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from kahu import Client, app
+from kahu import Client
 from kahu.catalog import arrive
 from kahu.errors import Conflict
 from kahu.executors import JobState
 from kahu.runs.case import how_far, words_of
 from kahu.runs.gate import Verdict
 from kahu.runs.why import Progress
+from kahu.serving import private
 from kahu.settings import Settings
 from kahu.testing import samples
 
@@ -144,7 +145,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("UV_OFFLINE", "1")  # so that a package that is not there fails alike everywhere
-        with app.private(Settings(home=folder)) as url, Client(url) as client:
+        with private(Settings(home=folder)) as url, Client(url) as client:
             store = client.send("POST", "/api/stores", {"path": str(images)})
             while store["state"] != "ready":
                 (store,) = (one for one in client.get("/api/stores") if one["id"] == store["id"])
