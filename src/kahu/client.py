@@ -64,6 +64,10 @@ class Client:
         """The JSON answer of `GET path`. KahuError of the fitting kind when it is refused."""
         return self._send("GET", path, params={k: v for k, v in params.items() if v != ""}).json()
 
+    def text(self, path: str) -> str:
+        """The answer of `GET path` as it is."""
+        return self._send("GET", path).text
+
     def send(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer of a request that changes something."""
         return self._send(method, path, json=body).json()
@@ -169,7 +173,8 @@ class Client:
         try:
             answer = self._http.request(method, path, **kwargs)
         except httpx.ConnectError as error:
-            raise Unavailable(f"no Kahu answers at {self.url}", "start one with: kahu up") from error
+            hint = "start one with: kahu up; if it is somewhere else, say where: Client(URL), or KAHU_URL"
+            raise Unavailable(f"no Kahu answers at {self.url}", hint) from error
         except httpx.TimeoutException as error:
             raise Unavailable(f"Kahu at {self.url} did not answer in time", "try again") from error
         _check(answer)
@@ -189,24 +194,44 @@ class Run:
         return answer
 
     def wait(self, seconds: float = 3600) -> "Run":
-        """Returns when every case is done. RunFailed: one failed, and why; Unavailable: not done in time."""
+        """Returns when every case has its result. RunFailed: one failed, or its result was rejected, and why;
+        Unavailable: not done in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             state = self.state()
-            if state["state"] == "done":
+            if state["state"] in ("done", "failed", "cancelled"):
+                self._raise_what_failed(state)
                 return self
-            if state["state"] in ("failed", "cancelled"):
-                failed = [task for task in state["tasks"] if task["state"] in ("failed", "cancelled")]
-                first = failed[0] if failed else {"message": "cancelled", "hint": ""}
-                raise RunFailed(
-                    f"{len(failed)} of {len(state['tasks'])} cases: {first['message']}", first["hint"]
-                )
             time.sleep(0.3)
         raise Unavailable(f"the run is not done after {seconds:g} s", "wait again, or look at the run's page")
+
+    def _raise_what_failed(self, state: Mapping[str, Any]) -> None:
+        failed = [task for task in state["tasks"] if _has_failed(task)]
+        if not failed:
+            return
+        message, hint = failed[0]["message"], failed[0]["hint"]
+        if len(state["tasks"]) > 1:
+            message = f"{len(failed)} of {len(state['tasks'])} cases failed: {message}"
+        see = f"see: kahu log {self.id}"
+        raise RunFailed(message, f"{hint}; {see}" if hint else see)
+
+    def log(self) -> str:
+        """What the programs of its cases have printed: fetching, the tool, delivering."""
+        logs = []
+        for task in self.state()["tasks"]:
+            printed = self.client.text(f"/api/tasks/{task['id']}/log")
+            logs.append(f"=== {task['title']}: {task['state']} ===\n{printed}")
+        return "\n".join(logs)
 
     def results(self) -> list[str]:
         """Series Instance UIDs of what it made."""
         return [uid for task in self.state()["tasks"] if task["result"] for uid in task["result"]["series"]]
+
+
+def _has_failed(task: Mapping[str, Any]) -> bool:
+    """Whether a case that has ended gave nothing that is to be seen."""
+    rejected = bool(task["result"]) and task["result"]["verdict"] == "rejected"
+    return rejected or task["state"] in ("failed", "cancelled")
 
 
 _KINDS = {

@@ -5,7 +5,6 @@ an error to a status once, by `error.status` (HTTP, PS3.18 §8.5); the command l
 exits with 1. Messages never hold patients' data: they name files, UIDs and attributes, not values.
 """
 
-
 FAULT = "this is a fault in Kahu: its log, kahu.log, says more"
 """what to do about an error that nobody has foreseen"""
 
@@ -18,6 +17,8 @@ class KahuError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # so that a traceback, in a notebook, say, tells it, too
 
 
 class BadRequest(KahuError):

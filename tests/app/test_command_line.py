@@ -210,6 +210,8 @@ def test_a_run_from_the_command_line(kahu: Run, chest: Path) -> None:
     assert made["result"]["verdict"] == "valid"
     (run,) = json.loads(kahu("runs", "--json").stdout)
     assert (run["tool"], run["state"]) == ("lung-mask", "done")
+    printed = kahu("log", run["id"]).stdout
+    assert all(f"--- {step} ---" in printed for step in ("fetch", "tool", "deliver"))
     wrong, what_to_do = lines(kahu("run", "lung-mask", result))
     assert "SEG" in wrong
     assert what_to_do

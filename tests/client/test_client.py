@@ -1,6 +1,7 @@
 """The Python client, as a notebook uses it, against a real server in this process."""
 
 import inspect
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,18 @@ from kahu.errors import BadRequest, Conflict, NotFound, Unauthorized, Unavailabl
 from kahu.serving import private
 from kahu.settings import Settings
 from kahu.testing import samples
+from kahu.tools.shelf import Shelf
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("images")
-    with private(Settings(home=tmp_path_factory.mktemp("home"))) as url, Client(url) as client:
+    with private(settings) as url, Client(url) as client:
         for path in samples.series(folder / "ct", slices=12, rows=96, columns=96, description="Chest"):
             client.store(path.read_bytes())
         for number in range(5):
@@ -28,6 +35,37 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             )
             client.store(path.read_bytes())
         yield client
+
+
+# What Kahu has sent, sent back under other UIDs as another patient's.
+THIEF = """
+import pathlib, sys
+print("borrowing a patient")
+given = sorted(pathlib.Path(sys.argv[1]).iterdir())[0].read_bytes()
+pathlib.Path(sys.argv[2], "result.dcm").write_bytes(given.replace(b"P-1 ", b"P-2 ").replace(b"2.25.", b"2.26."))
+"""
+
+
+def added(shelf: Path, tool: Path, script: str, modality: str) -> str:
+    """The name of a tool that does this, from now on on the shelf; made in the folder `tool`."""
+    (tool / "tool.py").write_text(script)
+    (tool / "tool.toml").write_text(
+        f'''
+        name = "{modality.lower()}-tool"
+        version = "1"
+        title = "Tool"
+        description = "For tests."
+        licence = "Apache-2.0"
+        [input]
+        modality = ["{modality}"]
+        form = "dicom"
+        [run]
+        command = ["python", "tool.py", "{{input}}", "{{output}}"]
+        [output]
+        kind = "dicom"
+        '''
+    )
+    return Shelf(shelf).add(tool).name
 
 
 @pytest.fixture
@@ -60,6 +98,7 @@ def test_a_volume_is_where_it_was_scanned(client: Client, chest: str) -> None:
     volume = client.volume(chest)
     assert volume.array.shape == (12, 96, 96)
     assert np.array_equal(volume.array, samples.phantom("CT", 12, 96, 96))
+    assert repr(volume).startswith("Volume(12×96×96 voxels of ")
     assert len(client.dicom(chest)) == 12
     assert "PixelData" not in client.headers(chest)[0] or not client.headers(chest)[0].PixelData
 
@@ -88,6 +127,27 @@ def test_a_run_that_is_cancelled_says_so(client: Client, chest: str) -> None:
         run.wait(60)
 
 
+def test_a_result_of_another_patient_is_a_failure(
+    client: Client, chest: str, settings: Settings, tmp_path: Path
+) -> None:
+    """It is not shown among images, and nobody who waits takes the run for a success."""
+    run = client.run(added(settings.tools, tmp_path, THIEF, "CT"), chest)
+    with pytest.raises(RunFailed, match="rejected: It is of another patient") as told:
+        run.wait(60)
+    assert f"kahu log {run.id}" in told.value.hint
+    assert run.results() == []
+    assert "--- tool ---\nborrowing a patient\n" in run.log()
+
+
+def test_of_several_cases_the_first_that_failed_is_told(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    heads = list(client.series(modality="MR").index)
+    run = client.run(added(settings.tools, tmp_path, "raise SystemExit('no head here')", "MR"), heads)
+    with pytest.raises(RunFailed, match=r"5 of 5 cases failed: .*no head here"):
+        run.wait(60)
+
+
 def test_tags(client: Client, chest: str) -> None:
     client.tag(chest, "to check")
     assert list(client.series(tag="to check").index) == [chest]
@@ -107,6 +167,12 @@ def test_errors_are_of_the_kind_that_the_server_means(client: Client, tmp_path: 
         client.store(samples.encode(changed))
     with Client(client.url, "kahu_wrong") as stranger, pytest.raises(Unauthorized):
         stranger.series()
+
+
+def test_a_traceback_tells_what_to_do(client: Client) -> None:
+    with pytest.raises(NotFound) as told:
+        client.run("no-such-tool", "1.2.3")
+    assert told.value.hint in "".join(traceback.format_exception(told.value))
 
 
 def test_where_no_kahu_is() -> None:

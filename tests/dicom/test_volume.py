@@ -234,6 +234,9 @@ def test_a_label_map_on_another_grid_is_refused_and_what_differs_is_said(tmp_pat
         label_map_onto(write(path, labels, np.eye(4)), grid)
     with pytest.raises(Conflict, match=r"its place, by up to 3\.0 mm"):
         label_map_onto(write(path, labels, moved(image.affine, (0, 0, 3))), grid)
+    with pytest.raises(Conflict) as told:
+        label_map_onto(write(path, labels.transpose(2, 1, 0), image.affine), grid)
+    assert "axes are reversed" in told.value.hint
 
 
 @pytest.mark.parametrize("bad", [0.5, -1, np.nan, 70000])

@@ -23,6 +23,7 @@ for command in (
     run.tool,
     run.run,
     run.runs,
+    run.log,
     token.token,
 ):
     main.add_command(command)

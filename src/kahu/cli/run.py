@@ -8,7 +8,8 @@ import click
 from rich.markup import escape
 
 from kahu.cli.common import Group, home_option, json_option, server, settings_of
-from kahu.cli.terminal import follow, out, tabular
+from kahu.cli.terminal import err, follow, out, tabular
+from kahu.client import Run
 from kahu.errors import KahuError
 
 
@@ -93,6 +94,9 @@ def run(
         started = client.run(tool_name, list(series), **dict(map(parameter, parameters)))
         follow(started, quiet=as_json)
         results = started.results()
+        doubts = [task["message"] for task in started.state()["tasks"] if task["message"]]
+    for doubt in doubts:
+        err.print(f"[yellow]kahu:[/yellow] {escape(doubt)}")
     if as_json:
         click.echo(json.dumps({"run": started.id, "results": results}))
         return
@@ -123,6 +127,15 @@ def runs(home: Path | None, as_json: bool) -> None:
             one["created"],
         )
     out.print(table if found else "No runs yet: start one with `kahu run TOOL SERIES`.")
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@home_option
+def log(run_id: str, home: Path | None) -> None:
+    """What the programs of a run have printed, case by case."""
+    with server(home) as client:
+        click.echo(Run(client, run_id).log())
 
 
 def parameter(text: str) -> tuple[str, Any]:

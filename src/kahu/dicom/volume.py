@@ -33,6 +33,12 @@ class Volume:
     """
     grid: Grid
 
+    def __repr__(self) -> str:
+        size, spacing = (
+            "×".join(f"{n:.4g}" for n in numbers) for numbers in (self.array.shape, self.spacing)
+        )
+        return f"Volume({size} voxels of {spacing} mm, {self.array.dtype})"
+
     @property
     def affine(self) -> Vector:
         return self.grid.affine
@@ -159,11 +165,20 @@ def _onto(values: NDArray[Any], affine: Vector, grid: Grid, name: str) -> NDArra
         raise Conflict(
             f"{name} is on another grid than the image; what differs is {differs[0]} "
             f"({_told(np.array(values.shape), affine)}; the image has {_told(shape, grid.affine)})",
-            "write the label map on the grid of the image that the tool was given, with its affine",
+            _hint_for(values.shape, grid),
         )
     ordered = values.transpose(abs(turn).argmax(axis=1))
     ordered = ordered[tuple(slice(None, None, -1 if row.sum() < 0 else 1) for row in turn)]
     return ordered.transpose(2, 1, 0)
+
+
+def _hint_for(shape: tuple[int, ...], grid: Grid) -> str:
+    """What to do about a label map that does not fit."""
+    if grid.shape == shape != grid.shape[::-1]:
+        return (
+            "its axes are reversed: NIfTI has (columns, rows, slices); SimpleITK's arrays are the other way"
+        )
+    return "write the label map on the grid of the image that the tool was given, with its affine"
 
 
 def _told(shape: NDArray[Any], affine: Vector) -> str:
