@@ -130,7 +130,7 @@ def test_parameters_are_told_as_json_schema(write: Write) -> None:
         ('licence = "MIT"', 'license = "MIT"', "'license' is not known here; did you mean 'licence'?"),
         ('modality = ["CT"]', 'modalities = ["CT"]', "input: 'modality' is missing"),
         ('modality = ["CT"]', 'modality = "CT"', "input.modality: must be a list"),
-        ('memory = "1.5 GiB"', "memory = 4", "run.memory: must be text"),
+        ('memory = "1.5 GiB"', "memory = 4", "run.memory: must be text, in quotes, such as '4 GB'"),
         ('memory = "1.5 GiB"', 'memory = "lots"', "'lots' is not of the form asked for, such as '4 GB'"),
         ('"{output}/bones.nii"', '"{outptu}"', "{outptu} is not known; did you mean {output}?"),
         ('"{input}", ', "", "{input} is missing"),
@@ -141,6 +141,11 @@ def test_parameters_are_told_as_json_schema(write: Write) -> None:
         ('file = "bones.nii"', 'file = "../bones.nii"', "output.file: '../bones.nii' is not of the form"),
         ("value = 1", "value = 0", "output.segments[0].value: must be at least 1"),
         ('"SCT", "Bone"]', '"SCT"]', "a list of 3: code value, coding scheme, meaning"),
+        (
+            'type = ["272673000", "SCT", "Bone"]',
+            'type = ["SCT", "272673000", "Bone"]',
+            "output.segments[0].type: the code value comes first: ['272673000', 'SCT', ...]",
+        ),
         ("default = 300", 'default = "300"', "parameters.above.default: must be a number"),
         ("default = true", "", "parameters.smooth: 'default' is missing"),
         ("[parameters.smooth]", "[parameters.input]", "{input} has a meaning already"),
@@ -165,8 +170,8 @@ def test_requirements_must_be_pinned_with_hashes(write: Write) -> None:
     pins = folder / "requirements.txt"
     pins.write_text("# made by uv\nnumpy==2.3.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n", "utf-8")
     assert manifest.read(folder).run.requirements == "requirements.txt"
-    pins.write_text("numpy>=2\n", "utf-8")
-    assert "'numpy>=2' lacks its version or its hashes" in refusal(folder)
+    pins.write_text("numpy>=2\nscipy==1.17.0\n", "utf-8")
+    assert "'numpy>=2' lacks its version or its hashes (and 1 more)" in refusal(folder)
 
 
 def test_a_folder_without_a_manifest_is_no_tool(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def mistakes(value: Any, schema: Schema, *, at: str = "", root: Schema | None = 
         return
     wanted, types = _TYPES.get(schema.get("type", ""), ("", ()))
     if types and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-        yield Mistake(at, f"must be {wanted}")
+        quoted = ", in quotes" if wanted == "text" else ""
+        yield Mistake(at, f"must be {wanted}{quoted}{_such_as(schema)}")
     elif "enum" in schema and value not in schema["enum"]:
         yield Mistake(at, f"must be one of {_listed(schema['enum'])}{_meant(value, schema['enum'])}")
     elif isinstance(value, str):
@@ -67,17 +68,16 @@ def _of_text(value: str, schema: Schema, at: str) -> Iterator[Mistake]:
     elif len(value) > schema.get("maxLength", len(value)):
         yield Mistake(at, f"must have at most {schema['maxLength']} characters")
     elif "pattern" in schema and not re.search(schema["pattern"], value):
-        example = f", such as {schema['examples'][0]!r}" if "examples" in schema else ""
-        yield Mistake(at, f"{value!r} is not of the form asked for{example}")
+        yield Mistake(at, f"{value!r} is not of the form asked for{_such_as(schema)}")
 
 
 def _of_number(value: float, schema: Schema, at: str) -> Iterator[Mistake]:
     if not math.isfinite(value):
         yield Mistake(at, "must be a finite number")
     elif value < schema.get("minimum", value):
-        yield Mistake(at, f"must be at least {schema['minimum']}")
+        yield Mistake(at, f"must be at least {schema['minimum']:.15g}")
     elif value > schema.get("maximum", value):
-        yield Mistake(at, f"must be at most {schema['maximum']}")
+        yield Mistake(at, f"must be at most {schema['maximum']:.15g}")
 
 
 def _of_list(value: list[Any] | tuple[Any, ...], schema: Schema, at: str, root: Schema) -> Iterator[Mistake]:
@@ -107,6 +107,10 @@ def _of_table(value: Mapping[str, Any], schema: Schema, at: str, root: Schema) -
         elif isinstance(others, Mapping):
             yield from mistakes(key, schema.get("propertyNames", {}), at=below, root=root)
             yield from mistakes(item, others, at=below, root=root)
+
+
+def _such_as(schema: Schema) -> str:
+    return f", such as {schema['examples'][0]!r}" if "examples" in schema else ""
 
 
 def _listed(values: Any) -> str:

@@ -372,11 +372,13 @@ def _of_requirements(tool: Tool) -> Iterator[Mistake]:
     if not path.is_file():
         yield Mistake("run.requirements", f"there is no {name} in the tool's folder")
         return
-    for line in path.read_text("utf-8", errors="replace").replace("\\\n", " ").splitlines():
-        package = line.split("#")[0].strip()
-        if package and not package.startswith("-") and not ("==" in package and "--hash=" in package):
-            how = f"make the file by 'uv pip compile --generate-hashes requirements.in -o {name}'"
-            yield Mistake("run.requirements", f"{package!r} lacks its version or its hashes; {how}")
+    lines = path.read_text("utf-8", errors="replace").replace("\\\n", " ").splitlines()
+    packages = [package for line in lines if (package := line.split("#")[0].strip())]
+    loose = [p for p in packages if not p.startswith("-") and not ("==" in p and "--hash=" in p)]
+    if loose:
+        more = f" (and {len(loose) - 1} more)" if len(loose) > 1 else ""
+        how = f"make the file by 'uv pip compile --universal --generate-hashes requirements.in -o {name}'"
+        yield Mistake("run.requirements", f"{loose[0]!r} lacks its version or its hashes{more}; {how}")
 
 
 def _of_output(output: Output) -> Iterator[Mistake]:
@@ -390,6 +392,11 @@ def _of_output(output: Output) -> Iterator[Mistake]:
         yield Mistake("output.title", "a segmentation needs a title")
     if not output.segments:
         yield Mistake("output.segments", "a segmentation needs at least one segment")
+    for number, segment in enumerate(output.segments):
+        for which, code in (("category", segment.category), ("type", segment.type)):
+            if code.scheme.isdecimal():
+                at = f"output.segments[{number}].{which}"
+                yield Mistake(at, f"the code value comes first: [{code.scheme!r}, {code.value!r}, ...]")
     values = [segment.value for segment in output.segments]
     for value in sorted({value for value in values if values.count(value) > 1}):
         yield Mistake("output.segments", f"two segments have the value {value}")

@@ -77,7 +77,7 @@ class Shelf:
                 return old
             if isinstance(old, Tool) and old.version == new.version and not replace:
                 message = f"there is another {new.name} {new.version} already"
-                raise Conflict(message, "give it a new version in tool.toml, or ask to replace it")
+                raise Conflict(message, "give it a new version in tool.toml, or add it with --replace")
         self._added.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adding-", dir=self._added) as room:
             copy = Path(room) / "new"
