@@ -43,8 +43,8 @@ class Client:
 
     def __init__(self, url: str = "", token: str = "", *, timeout: float = 60) -> None:
         self.url = (url or os.environ.get("KAHU_URL") or DEFAULT_URL).rstrip("/")
-        token = token or os.environ.get("KAHU_TOKEN", "")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.token = token or os.environ.get("KAHU_TOKEN", "")
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> "Client":

@@ -1,8 +1,10 @@
-"""Tools and what they do: `kahu tool`, `run`, `runs`."""
+"""Tools and what they do: `kahu tool`, `run`, `runs`, `log`."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 from rich.markup import escape
@@ -11,6 +13,10 @@ from kahu.cli.common import Group, home_option, json_option, server, settings_of
 from kahu.cli.terminal import err, follow, out, tabular
 from kahu.client import Run
 from kahu.errors import KahuError
+
+set_option = click.option(
+    "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the tool."
+)
 
 
 @click.group(cls=Group)
@@ -43,6 +49,44 @@ def tool_check(folder: Path) -> None:
 
     found = read(folder)
     out.print(f"{found.name} {found.version} is a tool: {escape(found.title)}")
+
+
+@tool.command("try")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("series")
+@set_option
+@home_option
+def tool_try(folder: Path, series: str, parameters: tuple[str, ...], home: Path | None) -> None:
+    """Run a tool from its folder on one series and show what it prints. Nothing is stored."""
+    from kahu.app import choose_executor
+    from kahu.runs.plan import Case
+    from kahu.runs.trial import attempt
+    from kahu.tools.manifest import read
+
+    found = read(folder)
+    with server(home) as client, closing(choose_executor(settings_of(home))) as executor:
+        facts = client.get(f"/api/series/{quote(series)}")
+        case = Case(
+            series=facts["uid"],
+            study=facts["study_uid"],
+            fingerprint="",
+            modality=facts["modality"],
+            number=facts["number"],
+            instances=facts["instances"],
+            slices=facts["frames"],
+        )
+        trial = attempt(
+            found,
+            case,
+            dict(map(parameter, parameters)),
+            executor,
+            url=client.url,
+            token=client.token,
+            printed=lambda more: click.echo(more, nl=False),
+        )
+    out.print(f"The result is {trial.verdict.kind}.", *trial.verdict.reasons)
+    for file in trial.results:
+        out.print(escape(str(file)))
 
 
 @tool.command("add")
@@ -83,7 +127,7 @@ def tool_show(name: str, home: Path | None) -> None:
 @click.command()
 @click.argument("tool_name", metavar="TOOL")
 @click.argument("series", nargs=-1, required=True)
-@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the tool.")
+@set_option
 @home_option
 @json_option
 def run(

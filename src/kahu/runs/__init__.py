@@ -9,6 +9,7 @@
 `harness`   what runs inside the job around the tool: a DICOMweb client, `python -m kahu.runs.harness`
 `gate`      every result is read again before anyone sees it: references, geometry, SOP class, codes
 `check`     what was delivered and what it was made from, read for the gate
+`trial`     a tool run on a series before anyone else sees it: nothing is stored
 `why`       how a job ended and what it printed -> one line that says why, and one that says what to do
 ==========  =====================================================================================
 """

@@ -72,8 +72,9 @@ class CaseHandler:
         )
         tail = Tail()
         with self.tokens.borrowed(f"run {task.run}", grant, int(tool.run.time) + _TOKEN) as token:
-            self.executor.start(job.job_of(task, tool, self.url, token))
-            state = self._watch(job.name_of(task), tail, report)
+            name = job.name_of(task)
+            self.executor.start(job.job_of(name, task.payload, tool, self.url, token))
+            state = self._watch(name, tail, report)
         steps = {step: round(seconds, 3) for step, seconds in state.seconds.items()}
         report.known = {"steps": steps}
         if state.phase != "succeeded":

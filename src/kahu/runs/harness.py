@@ -61,7 +61,7 @@ def fetch(client: Client, case: CaseDocument, job: Path) -> None:
             "look at its store; when it is complete again, run the case again",
         )
     if case.form == "nifti":
-        image = volume.volume_of(_read(folder))
+        image = volume.volume_of(given(job, pixels=True))
         for finding in image.findings:
             print(finding)
         volume.to_nifti(image, job / "in" / "image.nii.gz")
@@ -69,24 +69,25 @@ def fetch(client: Client, case: CaseDocument, job: Path) -> None:
 
 def deliver(client: Client, case: CaseDocument, job: Path) -> None:
     """Sends the result: a DICOM SEG made of the tool's label map, or the DICOM files that the tool wrote."""
-    out = job / "out"
     if case.output.kind == "segmentation":
-        objects: Iterable[bytes] = [_segmentation(case, job / "in" / "dicom", out / case.output.file)]
+        objects: Iterable[bytes] = [segmentation(case, job)]
         total = 1
     else:
-        files = _dicom_files(out)
+        files = dicom_files(job)
         objects, total = (file.read_bytes() for file in files), len(files)
     for count, data in enumerate(objects, 1):
         client.store(data)
         _progress(count, total)
 
 
-def _segmentation(case: CaseDocument, source: Path, file: Path) -> bytes:
+def segmentation(case: CaseDocument, job: Path) -> bytes:
+    """The DICOM SEG that the tool's label map says. BadRequest, Conflict: it wrote none, or one that does not
+    fit."""
     # highdicom takes a second to load, and only this needs it
     from kahu.dicom.segmentation import AlgorithmFacts, Code, Segment, build
 
-    grid = volume.grid_of(_read(source, pixels=False))
-    labels = volume.label_map_onto(file, grid)
+    grid = volume.grid_of(given(job))
+    labels = volume.label_map_onto(job / "out" / case.output.file, grid)
     algorithm = case.output.algorithm
     dataset = build(
         grid,
@@ -108,8 +109,9 @@ def _segmentation(case: CaseDocument, source: Path, file: Path) -> bytes:
     return stream.getvalue()
 
 
-def _dicom_files(out: Path) -> list[Path]:
+def dicom_files(job: Path) -> list[Path]:
     """What the tool wrote as DICOM; a link out of its folder is not followed. BadRequest: nothing."""
+    out = job / "out"
     files = sorted(path for path in out.rglob("*.dcm") if path.is_file() and not path.is_symlink())
     if not files:
         raise BadRequest(
@@ -124,8 +126,10 @@ def _dicom_files(out: Path) -> list[Path]:
     return files
 
 
-def _read(folder: Path, *, pixels: bool = True) -> list[pydicom.Dataset]:
-    return [pydicom.dcmread(path, stop_before_pixels=not pixels) for path in sorted(folder.iterdir())]
+def given(job: Path, *, pixels: bool = False) -> list[pydicom.Dataset]:
+    """The objects of the case, as they were fetched."""
+    files = sorted((job / "in" / "dicom").iterdir())
+    return [pydicom.dcmread(path, stop_before_pixels=not pixels) for path in files]
 
 
 def _progress(count: int, total: int) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from kahu.executors import Job, Limits, Step
 from kahu.runs.harness import CaseDocument
@@ -29,27 +30,32 @@ def limits_of(tool: Tool) -> Limits:
     return Limits(memory=int(tool.run.memory), seconds=int(tool.run.time))
 
 
-def job_of(task: Task, tool: Tool, url: str, token: str) -> Job:
-    """The job of an attempt at a case. `token` goes to Kahu's own steps, never to the tool."""
-    case = CaseDocument(
-        study=task.payload["study"],
-        series=task.payload["series"],
-        instances=task.payload["instances"],
+def job_of(name: str, payload: Mapping[str, Any], tool: Tool, url: str, token: str) -> Job:
+    """The job of an attempt at a case; `payload` is its task's. `token` goes to Kahu's own steps, never to
+    the tool."""
+    own = {"KAHU_URL": url, "KAHU_TOKEN": token, "KAHU_CASE": document_of(payload, tool).json()}
+    command = tool.command(_INPUT[tool.input.form], "{job}/out", payload["parameters"])
+    requirements = tool.folder / tool.run.requirements
+    return Job(
+        id=name,
+        steps=(_own("fetch", own), Step("tool", command), _own("deliver", own)),
+        tool=tool.folder.resolve(),
+        requirements=requirements.read_text("utf-8") if tool.run.requirements else "",
+        limits=limits_of(tool),
+    )
+
+
+def document_of(payload: Mapping[str, Any], tool: Tool) -> CaseDocument:
+    """What Kahu's own steps are told of a case."""
+    return CaseDocument(
+        study=payload["study"],
+        series=payload["series"],
+        instances=payload["instances"],
         form=tool.input.form,
         title=tool.title,
         version=tool.version,
         digest=tool.digest,
         output=tool.output,
-    )
-    own = {"KAHU_URL": url, "KAHU_TOKEN": token, "KAHU_CASE": case.json()}
-    command = tool.command(_INPUT[tool.input.form], "{job}/out", task.payload["parameters"])
-    requirements = tool.folder / tool.run.requirements
-    return Job(
-        id=name_of(task),
-        steps=(_own("fetch", own), Step("tool", command), _own("deliver", own)),
-        tool=tool.folder.resolve(),
-        requirements=requirements.read_text("utf-8") if tool.run.requirements else "",
-        limits=limits_of(tool),
     )
 
 
