@@ -141,6 +141,15 @@ def test_after_a_crash_one_who_is_alone_need_not_wait(ledger: Ledger, clock: Any
         ledger.finish(a)
 
 
+def test_a_server_that_is_killed_in_every_step_of_a_task_loses_nothing(ledger: Ledger) -> None:
+    ledger.add(Todo("a", "case"))
+    for _queued_environment_fetch_tool_deliver_check_publish in range(7):
+        leased(ledger, "case")
+        ledger.requeue(alone=True)
+    ledger.finish(leased(ledger, "case"), 1)
+    assert ledger.get("a").state == "done"
+
+
 def test_cancel_before_during_and_after(ledger: Ledger) -> None:
     ledger.add(Todo("queued", "scan", priority=-1), Todo("running", "scan"), Todo("done", "scan", priority=1))
     ledger.finish(leased(ledger), 1)

@@ -34,7 +34,7 @@ tasks = sa.Table(
     sa.Column("priority", sa.Integer, nullable=False, default=0),  # higher goes first
     sa.Column("attempt", sa.Integer, nullable=False, default=0),  # how often it was leased
     sa.Column("lost", sa.Integer, nullable=False, default=0),  # how many attempts ended without an answer
-    sa.Column("max_attempts", sa.Integer, nullable=False, default=3),  # so many may be lost
+    sa.Column("max_attempts", sa.Integer, nullable=False, default=10),  # so many may be lost
     sa.Column("worker", Text, nullable=False, default=""),
     sa.Column("lease_until", sa.Float),
     sa.Column("cancel", sa.Boolean, nullable=False, default=False),
@@ -85,8 +85,9 @@ class Todo:
     """for people; no patients' data"""
     priority: int = 0
     """higher goes first"""
-    max_attempts: int = 3
-    """it fails when so many attempts were lost"""
+    max_attempts: int = 10
+    """it fails when so many attempts were lost: more than one who restarts a server does in the middle of one task,
+    few enough that what kills its worker each time does not do so for ever"""
 
 
 @dataclass(frozen=True)
