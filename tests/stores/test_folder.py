@@ -277,8 +277,9 @@ def test_what_a_process_had_in_hand_when_it_died_is_read_all_the_same(
 def test_processes_that_never_start_stop_nobody(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = list(Folder(many).scan(nothing))
     monkeypatch.setattr(reading, "PATIENCE", -1.0)
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert list(Folder(many).scan(nothing)) == alone
+    for program in ("/bin/false", "/nowhere/python"):
+        monkeypatch.setattr(sys, "executable", program)
+        assert list(Folder(many).scan(nothing)) == alone
 
 
 def test_very_long_paths_do_not_fill_the_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

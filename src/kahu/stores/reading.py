@@ -6,6 +6,7 @@ however that ends.
 """
 
 import marshal
+import math
 import os
 import select
 import signal
@@ -70,13 +71,14 @@ def in_order(steps: Iterable[Step]) -> Iterator[Scanned]:
     What takes longer than `PATIENCE` is spread over processes of its own. They take a while to start: until one
     is ready, this one goes on. No more than a few batches are held.
     """
-    began = time.monotonic()
+    alone_until = time.monotonic() + PATIENCE
     readers: list[_Reader] = []
     in_hand: deque[tuple[_Batch, _Reader | None]] = deque()
     try:
         for batch in _batches(steps):
-            if not readers and time.monotonic() > began + PATIENCE:
-                readers = [_Reader() for _ in range(min(len(os.sched_getaffinity(0)), MAX_PROCESSES))]
+            if time.monotonic() > alone_until:
+                alone_until = math.inf
+                _start(readers)
             reader = min(filter(_Reader.is_ready, readers), key=lambda one: one.asked, default=None)
             while in_hand and (reader is None or reader.asked == AHEAD):
                 yield from _finish(*in_hand.popleft())
@@ -88,6 +90,13 @@ def in_order(steps: Iterable[Step]) -> Iterator[Scanned]:
     finally:
         for reader in readers:
             reader.close()
+
+
+def _start(readers: "list[_Reader]") -> None:
+    """Adds a reader for each processor; fewer, or none, where no more processes can be had."""
+    with suppress(OSError):
+        for _ in range(min(len(os.sched_getaffinity(0)), MAX_PROCESSES)):
+            readers.append(_Reader())
 
 
 @dataclass
