@@ -130,12 +130,17 @@ def choose_executor(settings: Settings) -> Executor:
     return executor
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log that is left out, and not cried over on the terminal, while its disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
 def write_logs(settings: Settings) -> None:
     """Logs go to a file in the home that is kept small; they name no patients and no tokens."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(
-        settings.home / "kahu.log", maxBytes=10 << 20, backupCount=3, delay=True
-    )
+    handler = _LogFile(settings.home / "kahu.log", maxBytes=10 << 20, backupCount=3, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name, level in (("kahu", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

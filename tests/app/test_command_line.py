@@ -143,6 +143,21 @@ class TestUp:
         listener.join(10)
         assert not listener.is_alive()
 
+    def test_what_it_writes_is_nobody_elses_business(self, kahu: Run, tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        samples.series(tmp_path / "images", slices=2)
+        assert kahu("index", tmp_path / "images", "--home", home).returncode == 0
+        written = [home, *home.iterdir()]
+        assert home / "catalog.db" in written
+        assert [path.name for path in written if path.stat().st_mode & 0o077] == []
+
+    def test_a_log_that_has_no_room_is_not_cried_over(self, kahu: Run, tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / "kahu.log").symlink_to("/dev/full")
+        ended = kahu("store", "list", "--home", home)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
     def test_a_home_that_cannot_be_written(self, kahu: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         wrong, what_to_do = lines(kahu("up", "--home", tmp_path / "file" / "home", "--no-browser"))

@@ -1,5 +1,7 @@
 """The command line: each command is a thin layer over `app` or the client, for people or in JSON."""
 
+import os
+
 import click
 
 from kahu import __version__
@@ -11,6 +13,7 @@ from kahu.cli.common import Group
 @click.version_option(__version__, prog_name="kahu")
 def main() -> None:
     """One catalogue of medical images wherever they live; AI tools on them, DICOM in, DICOM out."""
+    os.umask(os.umask(0o077) | 0o077)  # what Kahu writes is of patients, and nobody else's business
 
 
 for command in (
