@@ -150,3 +150,5 @@ def write_logs(settings: Settings) -> None:
         logger.addHandler(handler)
         logger.setLevel(level)
         logger.propagate = False
+    # Libraries speak of what they read, which is of patients, and of what others send: to nobody.
+    logging.getLogger().addHandler(logging.NullHandler())

@@ -1,6 +1,8 @@
 """What nobody has foreseen: one clear line for the one who asked, the place of it in the log, patients in neither."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -46,6 +48,20 @@ def test_what_is_no_http_is_told_to_the_log(settings: Settings, capfd: pytest.Ca
         assert http.request("NONSENSE", "/").status_code == 400
     assert "Invalid HTTP request" in log_of(settings)
     assert capfd.readouterr().err == ""
+
+
+def test_what_libraries_say_of_what_others_send_is_not_printed(settings: Settings) -> None:
+    serve = (
+        "import httpx2, pathlib, sys\n"
+        "from kahu.serving import private\n"
+        "from kahu.settings import Settings\n"
+        "with private(Settings(home=pathlib.Path(sys.argv[1]))) as url:\n"
+        "    form = {'Content-Type': 'multipart/related; type=\"application/dicom\"; boundary=b'}\n"
+        "    print(httpx2.post(f'{url}/dicomweb/studies', headers=form, content=b'--no').status_code)\n"
+    )
+    command = [sys.executable, "-c", serve, str(settings.home)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("400\n", "")
 
 
 def test_an_error_of_the_database_names_no_patient(tmp_path: Path) -> None:
