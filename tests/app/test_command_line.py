@@ -45,6 +45,23 @@ class TestIndex:
         said = kahu("index", folder).stdout
         assert said.startswith("3 files: 3 DICOM objects in 1 series, 0 refused, 0 of other kinds")
 
+    def test_what_others_have_written_is_printed_and_does_nothing(self, kahu: Run, tmp_path: Path) -> None:
+        folder = tmp_path / "images"
+        (path, *_) = samples.series(folder, slices=3, description="[/bold] \x1b[2J")
+        (folder / "two\nlines \x1b[2J[red].dcm").write_bytes(path.read_bytes()[:2000])
+        said = kahu("index", folder).stdout
+        assert r"  refused two\nlines \x1b[2J[red].dcm: it" in said
+        found = kahu("find")
+        assert r"[/bold] \x1b[2J" in found.stdout, found.stderr
+
+    def test_what_is_gone_or_elsewhere_is_said(self, kahu: Run, tmp_path: Path) -> None:
+        folder = tmp_path / "images"
+        gone, moved, _ = samples.series(folder, slices=3)
+        kahu("index", folder)
+        gone.unlink()
+        moved.rename(folder / "moved.dcm")
+        assert "1 moved; 1 not there any more" in kahu("index", folder).stdout
+
     def test_a_folder_without_dicom(self, kahu: Run, tmp_path: Path) -> None:
         folder = tmp_path / "images"
         folder.mkdir()

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from kahu.cli.common import Group, existing, home_option, json_option, server
-from kahu.cli.terminal import fail_if_failed, many, out, tabular, watch
+from kahu.cli.terminal import fail_if_failed, many, out, plain, tabular, watch
 
 
 @click.command()
@@ -21,7 +20,7 @@ def index(path: Path, home: Path | None, as_json: bool) -> None:
         store = client.send("POST", "/api/stores", {"path": str(folder)})
         task = watch(lambda: client.get(f"/api/tasks/{store['scan']['task']}"), "Looking", quiet=as_json)
         fail_if_failed(task)
-        refused = client.get(f"/api/stores/{store['id']}/refused", limit=100000)
+        refused = client.get(f"/api/stores/{store['id']}/refused", limit=2**31)
     counts = task["result"]
     broken = [one for one in refused if one["dicom"]]
     if as_json:
@@ -36,8 +35,10 @@ def index(path: Path, home: Path | None, as_json: bool) -> None:
         f"in {counts['series']:,} series, {len(broken):,} refused, {others:,} of other kinds, "
         f"{counts['seconds']:.1f} s"
     )
+    if counts["moved"] or counts["missing"]:
+        out.print(f"  {counts['moved']:,} moved; {counts['missing']:,} not there any more, but not forgotten")
     for one in broken[:20]:
-        out.print(f"  [yellow]refused[/yellow] {escape(one['key'])}: {escape(one['reason'])}")
+        out.print(f"  [yellow]refused[/yellow] {plain(one['key'])}: {plain(one['reason'])}")
     if len(broken) > 20:
         out.print(f"  … and {len(broken) - 20:,} more: see them all with --json, or on the page Stores")
     if not counts["objects"]:
@@ -119,7 +120,7 @@ def store_forget_missing(store_id: int, home: Path | None) -> None:
     """Forget the objects that were gone at the last scan. Until then they stay, as unavailable."""
     with server(home) as client:
         left = client.send("POST", f"/api/stores/{store_id}/forget-missing")
-    out.print(f"Forgotten; {many(left['objects'], 'object')} in {left['name']}.")
+    out.print(f"Forgotten; {many(left['objects'], 'object')} in {plain(left['name'])}.")
 
 
 @store.command("remove")

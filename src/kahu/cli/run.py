@@ -7,10 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-from rich.markup import escape
 
 from kahu.cli.common import Group, home_option, json_option, server, settings_of
-from kahu.cli.terminal import err, follow, out, tabular
+from kahu.cli.terminal import err, follow, out, plain, tabular
 from kahu.client import Run
 from kahu.errors import KahuError
 
@@ -48,7 +47,7 @@ def tool_check(folder: Path) -> None:
     from kahu.tools.manifest import read
 
     found = read(folder)
-    out.print(f"{found.name} {found.version} is a tool: {escape(found.title)}")
+    out.print(f"{found.name} {found.version} is a tool: {plain(found.title)}")
 
 
 @tool.command("try")
@@ -86,7 +85,7 @@ def tool_try(folder: Path, series: str, parameters: tuple[str, ...], home: Path 
         )
     out.print(f"The result is {trial.verdict.kind}.", *trial.verdict.reasons)
     for file in trial.results:
-        out.print(escape(str(file)))
+        out.print(plain(str(file)))
 
 
 @tool.command("add")
@@ -140,7 +139,7 @@ def run(
         results = started.results()
         doubts = [task["message"] for task in started.state()["tasks"] if task["message"]]
     for doubt in doubts:
-        err.print(f"[yellow]kahu:[/yellow] {escape(doubt)}")
+        err.print(f"[yellow]kahu:[/yellow] {plain(doubt)}")
     if as_json:
         click.echo(json.dumps({"run": started.id, "results": results}))
         return

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 
 from kahu import __version__
 from kahu.cli.common import existing, home_option, settings_of
-from kahu.cli.terminal import complain, fail_if_failed, follow, many, out, watch
+from kahu.cli.terminal import complain, fail_if_failed, follow, many, out, plain, watch
 from kahu.client import Client
 from kahu.errors import KahuError
 from kahu.settings import DEFAULT_PORT
@@ -41,7 +40,7 @@ def up(
     def ready(opened: serving.Opened) -> None:
         url = opened.url
         out.print(f"[bold]Kahu {__version__}[/bold]  [link={url}]{url}[/link]")
-        out.print(f"  home {escape(str(settings.home))}, ends with Ctrl-C")
+        out.print(f"  home {plain(str(settings.home))}, ends with Ctrl-C")
         if not no_browser:
             webbrowser.open(url)
         for folder in folders:
@@ -91,8 +90,8 @@ def demo(home: Path | None, host: str, port: int, no_browser: bool, leave: bool)
         out.print("[bold]3[/bold]  The segmentation is a DICOM object in Kahu's own store")
         out.print(f"   all images        [link={url}]{url}[/link]")
         out.print(f"   the segmentation  [link={url}{viewer}]{url}{viewer}[/link]")
-        out.print(f"   images: {escape(images.source)} ({escape(images.licence)})", style="dim")
-        kept = escape(str(settings.home))
+        out.print(f"   images: {plain(images.source)} ({plain(images.licence)})", style="dim")
+        kept = plain(str(settings.home))
         if leave:
             out.print(f"   All of it is kept; to see it again: kahu up --home {kept}", style="dim")
         else:
@@ -114,6 +113,6 @@ def look_through(kahu: "Kahu", folder: Path) -> None:
     fail_if_failed(task)
     found = task["result"]
     out.print(
-        f"  {escape(str(folder))}: {many(found['objects'], 'DICOM object')} in {found['series']:,} series, "
+        f"  {plain(str(folder))}: {many(found['objects'], 'DICOM object')} in {found['series']:,} series, "
         f"{found['refused']:,} refused"
     )

@@ -17,11 +17,22 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def plain(text: str) -> str:
+    """What others have written, names of files and of patients, as it can be printed: nothing in it is markup,
+    moves the cursor or begins a line; such characters are shown as Python writes them."""
+    return escape("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
+
+
 def complain(error: KahuError) -> None:
     """What was wrong, and what to do: two lines."""
-    err.print(f"[red]kahu:[/red] {escape(str(error))}")
+    err.print(f"[red]kahu:[/red] {_lines(str(error))}")
     if error.hint:
-        err.print(f"      {escape(error.hint)}")
+        err.print(f"      {_lines(error.hint)}")
+
+
+def _lines(text: str) -> str:
+    """Some errors have several lines: what is wrong in each place of a manifest."""
+    return "\n".join(map(plain, text.splitlines()))
 
 
 def many(count: int, what: str) -> str:
@@ -45,7 +56,7 @@ def watch(poll: Callable[[], dict[str, Any]], title: str, *, quiet: bool = False
             task = poll()
             if task["state"] in ("done", "failed", "cancelled"):
                 return task
-            words = escape(task["message"]) or title
+            words = plain(task["message"]) or title
             progress.update(bar, description=words, total=1.0 if task["progress"] is not None else None)
             progress.update(bar, completed=task["progress"] or 0)
             time.sleep(0.1)
@@ -68,8 +79,15 @@ def fail_if_failed(task: dict[str, Any]) -> None:
         raise KahuError(task["message"] or task["state"], task["hint"])
 
 
+class _Plain(Table):
+    """A table whose cells hold what others have written."""
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        super().add_row(*map(plain, cells), **how)
+
+
 def tabular(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = _Plain(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
