@@ -86,9 +86,7 @@ class Archive:
     def served(self, grant: Grant = OWNER) -> Iterator[str]:
         """The door on a real port; gives its URL."""
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            self.app(grant), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
-        )
+        config = uvicorn.Config(self.app(grant), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
