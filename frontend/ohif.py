@@ -88,6 +88,37 @@ def edits(base: str) -> tuple[Edit, ...]:
         Edit(
             "9068.bundle.*.js", "} = MeasurementUnitsCodeSequence;", "} = MeasurementUnitsCodeSequence ?? {};"
         ),
+        # A series opens at its middle, where its thumbnail is from, for its first slices show mostly air; a SEG
+        # where most is marked, a RTSTRUCT at the middle of its contours, instead of at the first of them.
+        Edit(
+            "89.bundle.*.js",
+            "custom: 'sopInstanceLocation'",
+            "custom: 'sopInstanceLocation', defaultValue: { preset: 'middle' }",
+        ),
+        Edit(
+            "89.bundle.*.js",
+            "let firstSegmentedSliceImageId = null;",
+            "let firstSegmentedSliceImageId = null, most = 0;",
+        ),
+        Edit(
+            "89.bundle.*.js",
+            "if (!firstSegmentedSliceImageId && scalarData.some(value => value !== 0)) {",
+            "let marked = 0;\n      for (const value of scalarData) if (value !== 0) marked++;\n"
+            "      if (marked > most) {\n        most = marked;",
+        ),
+        Edit(
+            "89.bundle.*.js",
+            "referencedImageIds?.find(imageId => referencedImageIdsWithGeometry.some(referencedId => "
+            "imageId.includes(referencedId))) || null;",
+            "referencedImageIds?.filter(imageId => referencedImageIdsWithGeometry.some(referencedId => "
+            "imageId.includes(referencedId))).find((_, at, all) => at === all.length >> 1) || null;",
+        ),
+        # ... which it jumps to a moment later, when the viewport may have been made anew for the overlay.
+        Edit(
+            "app.bundle.*.js",
+            "this.debouncedTimeout = window.setTimeout(() => {\n",
+            "this.debouncedTimeout = window.setTimeout(() => {\n                if (this.isDisabled) return;\n",
+        ),
         Edit("app.bundle.css", "url(/", f"url({base}", times=5),
     )
 

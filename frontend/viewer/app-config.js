@@ -4,12 +4,29 @@
 window.PUBLIC_URL = "{base}";
 window.browserImportFunction = (module) => import(module);
 
+/** For a SEG or RTSTRUCT without the images that it is drawn on: OHIF would stay black, or wait for ever. */
+function sayThatImagesAreMissing() {
+  if (document.getElementById("images-missing")) return { handled: true };
+  const words = document.createElement("p");
+  words.id = "images-missing";
+  words.setAttribute("role", "alert");
+  words.style.cssText =
+    "position:fixed;inset:auto 0 40% 0;z-index:50;width:fit-content;max-width:90%;margin:auto;padding:10px 18px;" +
+    "border-radius:8px;background:#fff;color:#111";
+  words.textContent = "The images that this is drawn on are not in this study: there is nothing to show it on.";
+  document.body.append(words);
+  setTimeout(() => words.remove(), 15_000);
+  return { handled: true };
+}
+
 window.config = {
   name: "kahu",
   routerBasename: "/ohif",
   extensions: [],
   modes: [],
-  customizationService: [{ "ohif.tours": { $set: [] } }],
+  customizationService: [
+    { "ohif.tours": { $set: [] }, missingReferenceDisplaySetHandler: { $set: sayThatImagesAreMissing } },
+  ],
   showStudyList: true,
   showLoadingIndicator: true,
   showWarningMessageForCrossOrigin: false,

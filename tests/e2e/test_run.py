@@ -45,7 +45,10 @@ def test_run(kahu_up: Kahu, chest: Path, page: Page) -> None:
         page.get_by_role("link", name="View result").click()
     viewer = opened.value
     shown = int(viewer.get_by_text(re.compile(r"^I:\s*\d+")).first.inner_text().split("(")[0].split(":")[1])
-    slice_ = samples.phantom("CT", 12, 128, 128)[shown - 1]
+    volume = samples.phantom("CT", 12, 128, 128)
+    slice_ = volume[shown - 1]
+    lung = (volume == -800).sum(axis=(1, 2))
+    assert lung[shown - 1] == lung.max()  # it opens where there is most to see
     picture = wait_until_coloured(viewer)
     coloured, grey = is_lung_colour(picture), np.ptp(picture, axis=2) < 10
     lungs, body, inside = (
