@@ -92,6 +92,11 @@ export interface Task {
   steps: Record<string, number>;
 }
 
+export interface Caption {
+  description: string;
+  patient: string;
+}
+
 export interface Run {
   id: string;
   tool: string;
@@ -107,6 +112,8 @@ export interface Run {
   by: string;
   enforces: Record<string, unknown>;
   tasks?: Task[];
+  /** What people know the cases' series by, by UID. */
+  captions?: Record<string, Caption>;
 }
 
 export interface Store {

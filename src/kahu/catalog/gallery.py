@@ -28,6 +28,9 @@ SORTS: dict[str, tuple[sa.ColumnElement[Any], ...]] = {
     "description": (series.c.description, series.c.id.desc()),
 }
 
+_AT_ONCE = 1000
+"""UIDs in one question: databases limit how many values a statement may have"""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -138,6 +141,18 @@ def summary(db: sa.Connection, series_uid: str, scope: Scope) -> SeriesSummary:
     if not found:
         raise NotFound("there is no such series here")
     return found[0]
+
+
+def captions(db: sa.Connection, uids: Sequence[str], scope: Scope) -> dict[str, tuple[str, str]]:
+    """For each of these series that is in scope: its description, and its patient's name, else the ID."""
+    found: dict[str, tuple[str, str]] = {}
+    for at in range(0, len(uids), _AT_ONCE):
+        query = Query("SERIES", (Match(("SeriesInstanceUID",), "list", tuple(uids[at : at + _AT_ONCE])),))
+        statement = plan_of(query, scope).select(
+            series.c.uid, series.c.description, patients.c.name, patients.c.patient_id
+        )
+        found |= {uid: (text, name or patient) for uid, text, name, patient in db.execute(statement)}
+    return found
 
 
 def made_from(db: sa.Connection, series_uid: str, scope: Scope) -> list[SeriesSummary]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from kahu.catalog import gallery
 from kahu.runs.runs import Run as Row
 from kahu.server.api.endpoint import Ask, Endpoints, Nothing
 from kahu.server.api.work import Task, moment, told
@@ -19,9 +20,16 @@ class NewRun(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
+class Caption(msgspec.Struct):
+    """What people know a series by; `patient` is the name, written as in DICOM, or the ID."""
+
+    description: str
+    patient: str
+
+
 class Run(msgspec.Struct, omit_defaults=True):
     """A run, and how far it is; `progress` is 0..1, times are ISO 8601, UTC. Its cases are told where one
-    run was asked for."""
+    run was asked for, and by `captions` which series they are, by UID, as far as they are (still) here."""
 
     id: str
     tool: str
@@ -37,6 +45,7 @@ class Run(msgspec.Struct, omit_defaults=True):
     by: str
     enforces: dict[str, bool]
     tasks: list[Task] | None = None
+    captions: dict[str, Caption] | None = None
 
 
 @endpoints("POST", "/api/runs", needs="run")
@@ -74,6 +83,10 @@ def retry_run(ask: Ask[Nothing, Nothing]) -> Run:
 def _with_tasks(ask: Ask[Any, Any], row: Row) -> Run:
     run = _told(row)
     run.tasks = [told(task) for task in ask.services.runs.tasks(row.id)]
+    uids = [task.series_uid for task in run.tasks]
+    with ask.services.database.read() as db:
+        found = gallery.captions(db, uids, ask.scope)
+    run.captions = {uid: Caption(*words) for uid, words in found.items()}
     return run
 
 
