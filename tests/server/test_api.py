@@ -215,6 +215,24 @@ class TestRuns:
         assert answer.status_code == 404
         assert "lung-mask" in answer.json()["hint"]
 
+    def test_a_run_says_which_series_its_cases_are(self, http: httpx2.Client) -> None:
+        (one,) = series_of(http, modality="CT")
+        run = http.post("/api/runs", json={"tool": "lung-mask", "series": [one["uid"]]}).json()
+        http.post(f"/api/runs/{run['id']}/cancel")
+        assert run["captions"] == {one["uid"]: {"description": "Chest", "patient": "Kealoha^Noa"}}
+
+
+class TestAddresses:
+    def test_a_person_finds_a_page_where_there_is_nothing(self, http: httpx2.Client) -> None:
+        answer = http.get("/no/such/page", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert answer.is_error
+        assert answer.headers["content-type"].startswith("text/html")
+
+    @pytest.mark.parametrize("path", ["/api/nothing", "/dicomweb/nothing", "/nothing"])
+    def test_a_program_is_told_so(self, http: httpx2.Client, path: str) -> None:
+        answer = http.get(path, headers={"Accept": "*/*"})
+        assert (answer.status_code, answer.json()["error"]) == (404, "there is no such address")
+
 
 class TestEvents:
     def test_a_change_is_told_as_it_happens(self, http: httpx2.Client) -> None:

@@ -31,6 +31,13 @@ def create(services: Services) -> Starlette:
             await services.pools.database(look_again, services, error.store)
         return refusal(error)
 
+    async def on_http(request: Request, error: Exception) -> Response:
+        """A person who has followed an old link finds the app."""
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404 and pages.expected(request):
+            return pages.nowhere(request)
+        return await on_http_error(request, error)
+
     return Starlette(
         routes=[
             Route("/healthz", healthz),
@@ -46,5 +53,5 @@ def create(services: Services) -> Starlette:
                 audit=services.audit.record,
             )
         ],
-        exception_handlers={KahuError: on_error, HTTPException: on_http_error, Exception: on_fault},
+        exception_handlers={KahuError: on_error, HTTPException: on_http, Exception: on_fault},
     )

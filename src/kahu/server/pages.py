@@ -138,6 +138,20 @@ async def viewer(request: Request) -> Response:
     return page(request, "ohif", VIEWER_HEADERS)
 
 
+def expected(request: Request) -> bool:
+    """Whether a person looks for a page, not a program for data."""
+    for_programs = request.url.path.startswith(("/api/", "/dicomweb/"))
+    return not for_programs and "text/html" in request.headers.get("accept", "")
+
+
+def nowhere(request: Request) -> Response:
+    """The app, which says that there is nothing at this address."""
+    answer = page(request, "app", APP_HEADERS)
+    if answer.status_code == 200:
+        answer.status_code = 404
+    return answer
+
+
 def page(request: Request, folder: str, headers: Mapping[str, str]) -> Response:
     file = find(folder, "index.html")
     if file is None:
