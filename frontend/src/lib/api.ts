@@ -1,5 +1,6 @@
 // The server's /api and /dicomweb, as typed calls. Every failure becomes an ApiError with a hint.
 
+import { whyNot } from "./stow";
 import type {
   Attributes,
   Conflict,
@@ -50,7 +51,8 @@ async function refusal(answer: Response): Promise<ApiError> {
   const text = await answer.text();
   try {
     const body = JSON.parse(text) as { error?: string; hint?: string };
-    if (body.error) return new ApiError(body.error, body.hint ?? "", answer.status);
+    const error = body.error || whyNot(body);
+    if (error) return new ApiError(error, body.hint ?? "", answer.status);
   } catch {
     // not JSON: a proxy in between, say
   }
