@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Route as Answering
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -187,6 +188,21 @@ def test_the_keyboard_selects(gallery: Page) -> None:
     expect(toolbar).to_have_count(0)
 
 
+def test_the_keyboard_alone_tags(gallery: Page) -> None:
+    def tagged(route: Answering) -> None:
+        route.fulfill(json=series(1) | {"tags": ["looked at"]})
+
+    gallery.route("**/api/series/1.2.1/tags/looked%20at", tagged)
+    for key in ("ArrowRight", "t", *"looked at", "Enter", "Escape"):
+        gallery.keyboard.press(key)
+    expect(cards(gallery).nth(1)).to_contain_text("looked at")
+
+
+def test_all_that_match_are_selected_as_far_as_one_can(gallery: Page) -> None:
+    gallery.get_by_role("button", name="Select the first 5,000").click()
+    expect(gallery.get_by_role("toolbar")).to_contain_text("5,000 selected")
+
+
 def test_a_range_reaches_over_what_was_never_on_the_screen(gallery: Page) -> None:
     cards(gallery).first.click()
     for _ in range(12):
@@ -199,7 +215,9 @@ def test_a_range_reaches_over_what_was_never_on_the_screen(gallery: Page) -> Non
 
 
 def test_a_facet_narrows_and_back_widens(gallery: Page) -> None:
+    modalities = gallery.get_by_role("group", name="Modality").get_by_role("checkbox")
     gallery.get_by_role("checkbox", name=re.compile("^CT")).check()
+    expect(modalities.nth(1)).to_be_checked()  # it stays below the pointer
     expect(gallery.get_by_text("50,000 series")).to_be_visible()
     assert gallery.url.endswith("?modality=CT")
     gallery.go_back()

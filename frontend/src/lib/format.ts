@@ -24,6 +24,12 @@ export function age(birth: string, at: string): number | null {
   return whole >= 0 && whole < 150 ? whole : null;
 }
 
+/** What a series is called: its own description, else its study's, else what kind of object it is. */
+export function title(series: { description: string; study_description: string; sop_class: string }): string {
+  const kind = series.sop_class.replace(/ Storage$/, "");
+  return series.description.trim() || series.study_description.trim() || kind || "No description";
+}
+
 /** Bytes in decimal units, three digits: "527 kB", "1.30 GB". */
 export function size(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];

@@ -3,6 +3,9 @@
 import { SvelteMap } from "svelte/reactivity";
 import type { Series } from "./types";
 
+/** How many can be selected at once by a range, or all. */
+export const MOST = 5000;
+
 export class Selection {
   readonly chosen = new SvelteMap<string, Series>();
   /** Index of the card that the keyboard is on. */

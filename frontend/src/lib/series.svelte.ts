@@ -35,11 +35,6 @@ export class SeriesList {
     return this.#pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
-  /** All series that have been read, in order. */
-  loaded(): Series[] {
-    return [...this.#pages.keys()].sort((a, b) => a - b).flatMap((page) => this.#pages.get(page) ?? []);
-  }
-
   indexOf(uid: string): number {
     for (const [page, series] of this.#pages) {
       const at = series.findIndex((one) => one.uid === uid);
