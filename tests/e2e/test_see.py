@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from playwright.sync_api import Page, expect
+
 from kahu.testing import samples
 
 Kahu = Callable[..., Any]
@@ -69,3 +72,13 @@ def test_a_folder_that_is_gone_is_unavailable_and_not_forgotten(
     assert kahu("index", chest).returncode == 1
     (found,) = json.loads(kahu("find", "chest", "--json").stdout)
     assert found["instances"] == 12
+
+
+@pytest.mark.browser
+def test_a_folder_that_is_added_in_the_page_fills_the_gallery(kahu_up: Kahu, chest: Path, page: Page) -> None:
+    page.goto(kahu_up().url)
+    page.get_by_role("button", name="Add a folder").click()
+    page.get_by_label("Folder on the machine").fill(str(chest))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("option")).to_contain_text("Chest")
+    expect(page.get_by_text("hold no readable images")).to_have_count(0)

@@ -23,12 +23,12 @@ export class SeriesList {
   /** Asks anew. What is on the screen stays until the answer is there. */
   ask(filters: Filters): void {
     this.#filters = toParams(filters);
-    this.#restart();
+    void this.#restart();
   }
 
   /** The same question again: something has changed. */
-  refresh(): void {
-    this.#restart();
+  refresh(): Promise<void> {
+    return this.#restart();
   }
 
   at(index: number): Series | undefined {
@@ -84,14 +84,14 @@ export class SeriesList {
     return found;
   }
 
-  #restart(): void {
+  #restart(): Promise<void> {
     this.#generation += 1;
     for (const controller of this.#loading.values()) controller.abort();
     this.#loading.clear();
     const generation = this.#generation;
     const look = this.#wanted.length ? this.#wanted : [0];
-    void this.#renew(look, generation);
     void this.#readFacets(generation);
+    return this.#renew(look, generation);
   }
 
   /** Reads the pages on the screen under the new question, then drops all old ones at once: no flicker. */
