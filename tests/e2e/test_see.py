@@ -80,5 +80,5 @@ def test_a_folder_that_is_added_in_the_page_fills_the_gallery(kahu_up: Kahu, che
     page.get_by_role("button", name="Add a folder").click()
     page.get_by_label("Folder on the machine").fill(str(chest))
     page.keyboard.press("Enter")
-    expect(page.get_by_role("option")).to_contain_text("Chest")
+    expect(page.get_by_role("listbox").get_by_role("option")).to_contain_text("Chest")
     expect(page.get_by_text("hold no readable images")).to_have_count(0)
