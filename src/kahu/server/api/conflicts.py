@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 
 from kahu.catalog import conflicts as kept_aside
-from kahu.errors import NotFound
-from kahu.server.api.endpoint import Ask, Endpoints, Nothing
+from kahu.server.api.endpoint import Ask, Endpoints, Nothing, number
 from kahu.server.api.stores import Done
 from kahu.server.api.work import moment
 
@@ -37,25 +36,18 @@ def list_conflicts(ask: Ask[Nothing, Nothing]) -> list[Conflict]:
 def _store_of(ask: Ask[Any, Any]) -> int:
     """The store that holds what was kept aside: it is read, or deleted from."""
     with ask.services.database.read() as db:
-        return kept_aside.get(db, _number(ask)).store
+        return kept_aside.get(db, number(ask, "conflict")).store
 
 
 @endpoints("POST", "/api/conflicts/{id}/keep", needs="admin", store=_store_of)
 def keep(ask: Ask[Nothing, Nothing]) -> Done:
     """What is known stays. The other object is deleted if Kahu owns it; a borrowed file is left alone."""
-    kept_aside.dismiss(ask.services.database, ask.services.places, _number(ask))
+    kept_aside.dismiss(ask.services.database, ask.services.places, number(ask, "conflict"))
     return Done()
 
 
 @endpoints("POST", "/api/conflicts/{id}/replace", needs="admin", store=_store_of)
 def replace(ask: Ask[Nothing, Nothing]) -> Done:
     """What was kept aside takes the place of what is known, which is kept aside in its turn."""
-    kept_aside.replace(ask.services.database, ask.services.places, _number(ask))
+    kept_aside.replace(ask.services.database, ask.services.places, number(ask, "conflict"))
     return Done()
-
-
-def _number(ask: Ask[Any, Any]) -> int:
-    number = ask.path["id"]
-    if not (number.isascii() and number.isdigit() and len(number) < 16):
-        raise NotFound("there is no such conflict", "see /api/conflicts")
-    return int(number)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from kahu import __version__
 from kahu.access import Grant
 from kahu.catalog.scope import Scope
-from kahu.errors import BadRequest, Forbidden
+from kahu.errors import BadRequest, Forbidden, NotFound
 from kahu.server.answers import Json
 from kahu.server.scopes import scope_of
 from kahu.server.services import Services
@@ -133,6 +133,14 @@ def require(grant: Grant, right: str) -> None:
     """Forbidden unless the asker holds the right. What a run's token may do is never more than its case."""
     if right and right not in grant.may:
         raise Forbidden(f"this needs the right to {right}", "ask for a token that grants it")
+
+
+def number(ask: Ask[Any, Any], of: str) -> int:
+    """The number in the address of `of`. NotFound: it is none, or longer than any that was given."""
+    said = ask.path["id"]
+    if not (said.isascii() and said.isdigit() and len(said) < 16):
+        raise NotFound(f"there is no such {of}", f"see /api/{of}s")
+    return int(said)
 
 
 def _read_query(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:

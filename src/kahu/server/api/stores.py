@@ -8,8 +8,8 @@ import msgspec
 
 from kahu.catalog import figures, forget
 from kahu.catalog.places import Place
-from kahu.errors import BadRequest, Forbidden, NotFound
-from kahu.server.api.endpoint import Ask, Count, Endpoints, Nothing
+from kahu.errors import BadRequest, Forbidden
+from kahu.server.api.endpoint import Ask, Count, Endpoints, Nothing, number
 from kahu.server.api.work import moment
 from kahu.server.services import Services
 from kahu.work import Task
@@ -163,10 +163,7 @@ def _seen(ask: Ask[Nothing, Nothing]) -> list[Place]:
 
 
 def _place(ask: Ask[Any, Any]) -> Place:
-    number = ask.path["id"]
-    if not (number.isascii() and number.isdigit() and len(number) < 16):
-        raise NotFound("there is no such store", "see /api/stores")
-    return ask.services.places.get(int(number))
+    return ask.services.places.get(number(ask, "store"))
 
 
 def _told(services: Services, place: Place) -> Store:
