@@ -15,8 +15,10 @@ from kahu.access import OWNER
 from kahu.access.audit import Audit
 from kahu.access.tokens import Tokens
 from kahu.catalog import arrive, index
+from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
+from kahu.dimse.peers import Peers
 from kahu.executors import Executor
 from kahu.home import HomeLock
 from kahu.runs.case import CaseHandler
@@ -53,6 +55,8 @@ class Kahu:
         self.ledger.requeue(alone=True)
         self.executor = choose_executor(settings)
         arrive.sweep(self.database, self.places)
+        self.inbox = Inbox(self.database, self.places)
+        self.peers = Peers(self.database)
         self.tokens = Tokens(self.database)
         self.audit = Audit(self.database)
         self.shelf = Shelf(settings.tools, [e.load() for e in entry_points(group="kahu.tools")])
@@ -72,6 +76,8 @@ class Kahu:
             settings=settings,
             database=self.database,
             places=self.places,
+            inbox=self.inbox,
+            peers=self.peers,
             pools=Pools(),
             ledger=self.ledger,
             tokens=self.tokens,
@@ -92,6 +98,7 @@ class Kahu:
         self.worker.stop()
         self.executor.close()
         self.services.pools.close()
+        self.inbox.close()
         self.audit.close()
         self.database.close()
         self.lock.release()

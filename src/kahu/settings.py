@@ -30,6 +30,13 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     """Host names by which the server may be addressed besides loopback's and `host`."""
 
+    dimse_port: int | None = None
+    """where DICOM associations are accepted; None: nowhere"""
+    dimse_host: str = "127.0.0.1"
+    """address to accept them on; other than loopback, peers that are not known are refused"""
+    aet: str = "KAHU"
+    """our AE title"""
+
     @property
     def database_url(self) -> str:
         return self.db or f"sqlite:///{self.home / 'catalog.db'}"

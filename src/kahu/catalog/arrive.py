@@ -25,7 +25,7 @@ from kahu.errors import Conflict
 from kahu.stores import Entry, Found, OwnedStore
 from kahu.stores.reading import pread
 
-Door = Literal["stow", "import", "result"]
+Door = Literal["stow", "c-store", "import", "result"]
 Verdict = Literal["valid", "suspect", "rejected"]
 
 

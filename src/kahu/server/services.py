@@ -7,8 +7,10 @@ import sqlalchemy as sa
 
 from kahu.access.audit import Audit
 from kahu.access.tokens import Tokens
+from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
+from kahu.dimse.peers import Peers
 from kahu.executors import Executor
 from kahu.runs.runs import Runs
 from kahu.server.pools import Pools
@@ -24,6 +26,8 @@ class Services:
     settings: Settings
     database: Database
     places: Places
+    inbox: Inbox
+    peers: Peers
     pools: Pools
     ledger: Ledger
     tokens: Tokens
