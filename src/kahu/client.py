@@ -68,7 +68,7 @@ class Client:
         """The answer of `GET path` as it is."""
         return self._send("GET", path).text
 
-    def send(self, method: str, path: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer of a request that changes something."""
         return self._send(method, path, json=body).json()
 
@@ -148,7 +148,7 @@ class Client:
         """Starts a tool on series, one case each. Asking for the same again gives the same run."""
         uids = [series] if isinstance(series, str) else list(series)
         body = {"tool": tool, "series": uids, "parameters": parameters}
-        return Run(self, self.send("POST", "/api/runs", body)["id"])
+        return Run(self, self.request("POST", "/api/runs", body)["id"])
 
     def runs(self) -> "pd.DataFrame":
         """All runs, newest first, indexed by id."""
@@ -159,11 +159,11 @@ class Client:
 
     def tag(self, series_uid: str, label: str) -> None:
         """Puts a tag on a series."""
-        self.send("PUT", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
+        self.request("PUT", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
 
     def untag(self, series_uid: str, label: str) -> None:
         """Takes a tag off a series."""
-        self.send("DELETE", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
+        self.request("DELETE", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
 
     def store(self, data: bytes) -> None:
         """Sends a DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5). When this returns, Kahu has it for good."""

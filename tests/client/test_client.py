@@ -122,7 +122,7 @@ def test_a_parameter_that_is_wrong_is_named(client: Client, chest: str) -> None:
 
 def test_a_run_that_is_cancelled_says_so(client: Client, chest: str) -> None:
     run = client.run("lung-mask", chest, threshold=-500)
-    client.send("POST", f"/api/runs/{run.id}/cancel")
+    client.request("POST", f"/api/runs/{run.id}/cancel")
     with pytest.raises(RunFailed, match="cancelled"):
         run.wait(60)
 

@@ -146,7 +146,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("UV_OFFLINE", "1")  # so that a package that is not there fails alike everywhere
         with private(Settings(home=folder)) as url, Client(url) as client:
-            store = client.send("POST", "/api/stores", {"path": str(images)})
+            store = client.request("POST", "/api/stores", {"path": str(images)})
             while store["state"] != "ready":
                 (store,) = (one for one in client.get("/api/stores") if one["id"] == store["id"])
             yield Home(client, folder, "1.2.77.1", "1.3.1")
@@ -329,7 +329,7 @@ def test_a_case_that_is_cancelled_delivers_nothing(home: Home) -> None:
     run = home.client.run("endless", home.chest)
     while home.client.get(f"/api/runs/{run.id}")["tasks"][0]["message"] != "waiting":
         time.sleep(0.05)
-    home.client.send("POST", f"/api/runs/{run.id}/cancel")
+    home.client.request("POST", f"/api/runs/{run.id}/cancel")
     task = home.ended(run.id)
     assert task["state"] == "cancelled"
     assert home.results() == before
@@ -341,7 +341,7 @@ def test_a_tool_that_changed_in_between_is_not_run(home: Home) -> None:
     run = home.client.run("changing", home.chest)
     home.ended(run.id)
     (home.folder / "tools" / "changing" / "tool.py").write_text(COMMON + "mask()")
-    home.client.send("POST", f"/api/runs/{run.id}/retry")
+    home.client.request("POST", f"/api/runs/{run.id}/retry")
     task = home.ended(run.id)
     assert (task["state"], task["attempt"]) == ("failed", 2)
     assert "has changed since this run was started" in task["message"]
@@ -353,7 +353,7 @@ def test_a_tool_that_changed_in_between_is_not_run(home: Home) -> None:
 def test_a_series_whose_files_are_gone(home: Home, tmp_path: Path) -> None:
     folder = tmp_path / "usb"
     paths = samples.series(folder, slices=4, patient_id="P-3", series_uid="1.4.1", study_uid="1.4")
-    store = home.client.send("POST", "/api/stores", {"path": str(folder)})
+    store = home.client.request("POST", "/api/stores", {"path": str(folder)})
     while home.client.get("/api/series", q="P-3")["total"] < 1:
         time.sleep(0.05)
     for path in paths:
@@ -362,7 +362,7 @@ def test_a_series_whose_files_are_gone(home: Home, tmp_path: Path) -> None:
     task = home.ended(home.client.run("fetches", "1.4.1").id)
     assert task["state"] == "failed"
     assert task["hint"]
-    home.client.send("DELETE", f"/api/stores/{store['id']}")
+    home.client.request("DELETE", f"/api/stores/{store['id']}")
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(settings: Settings, folder: Path) -> Iterator[str]:
     with private(settings) as url, Client(url) as client:
-        store = client.send("POST", "/api/stores", {"path": str(folder)})
+        store = client.request("POST", "/api/stores", {"path": str(folder)})
         task = watch(lambda: dict(client.get(f"/api/tasks/{store['scan']['task']}")), "", quiet=True)
         assert task["state"] == "done", task
         yield url

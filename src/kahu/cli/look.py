@@ -17,7 +17,7 @@ def index(path: Path, home: Path | None, as_json: bool) -> None:
     """Look through a folder once, remember what is there, and report."""
     folder = existing(path)
     with server(home) as client:
-        store = client.send("POST", "/api/stores", {"path": str(folder)})
+        store = client.request("POST", "/api/stores", {"path": str(folder)})
         task = watch(lambda: client.get(f"/api/tasks/{store['scan']['task']}"), "Looking", quiet=as_json)
         fail_if_failed(task)
         refused = client.get(f"/api/stores/{store['id']}/refused", limit=2**31)
@@ -119,7 +119,7 @@ def store_add(context: click.Context, path: Path, home: Path | None) -> None:
 def store_forget_missing(store_id: int, home: Path | None) -> None:
     """Forget the objects that were gone at the last scan. Until then they stay, as unavailable."""
     with server(home) as client:
-        left = client.send("POST", f"/api/stores/{store_id}/forget-missing")
+        left = client.request("POST", f"/api/stores/{store_id}/forget-missing")
     out.print(f"Forgotten; {many(left['objects'], 'object')} in {plain(left['name'])}.")
 
 
@@ -129,7 +129,7 @@ def store_forget_missing(store_id: int, home: Path | None) -> None:
 def store_remove(store_id: int, home: Path | None) -> None:
     """Forget a store. Its files stay as they are."""
     with server(home) as client:
-        client.send("DELETE", f"/api/stores/{store_id}")
+        client.request("DELETE", f"/api/stores/{store_id}")
     out.print("Forgotten; its files are untouched.")
 
 
@@ -158,7 +158,7 @@ def conflicts(context: click.Context, home: Path | None, as_json: bool) -> None:
 def conflicts_keep(conflict_id: int, home: Path | None) -> None:
     """Keep what is known; the other object goes if Kahu owns it, and a borrowed file is left alone."""
     with server(home) as client:
-        client.send("POST", f"/api/conflicts/{conflict_id}/keep")
+        client.request("POST", f"/api/conflicts/{conflict_id}/keep")
     out.print("What was known stays.")
 
 
@@ -168,5 +168,5 @@ def conflicts_keep(conflict_id: int, home: Path | None) -> None:
 def conflicts_replace(conflict_id: int, home: Path | None) -> None:
     """Take the other object instead; what was known is kept aside in its turn."""
     with server(home) as client:
-        client.send("POST", f"/api/conflicts/{conflict_id}/replace")
+        client.request("POST", f"/api/conflicts/{conflict_id}/replace")
     out.print("Replaced; what was known is kept aside.")
