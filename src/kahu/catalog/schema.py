@@ -100,7 +100,7 @@ instances = sa.Table(
     sa.Column("number", sa.BigInteger),
     sa.Column("frames", sa.Integer, nullable=False, default=1),  # 0: no pixel data
     sa.Column("attributes", sa.JSON, nullable=False),
-    sqlite_with_rowid=False,
+    # With SQLite's rowid: rows lie in the order in which they came, so those of a series together.
 )
 
 # The header as it was read: DICOM JSON is made from it on first ask (DESIGN.md, Settled 5).
