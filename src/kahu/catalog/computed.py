@@ -38,7 +38,9 @@ def add(
     rows: Sequence[dict[str, str]],
 ) -> None:
     """Adds to each row what is computed at the query's level."""
-    if query.level == "STUDY":
+    if query.level == "PATIENT":
+        _add_to_patients(db, scope, page, rows)
+    elif query.level == "STUDY":
         _add_to_studies(db, scope, page, rows)
         if query.include == (ALL,) or set(_PATIENT) & set(query.include):
             _add_to_patients(db, scope, page, rows)

@@ -34,10 +34,11 @@ def condition(match: Match, text: sa.ColumnElement[str] | None = None) -> Condit
     if name:
         return sa.or_(*(_name(folded(text), match.kind, fold(value) or "") for value in match.values))
     if match.kind == "range":
-        return _range(text, *match.values)
+        pairs = zip(match.values[::2], match.values[1::2], strict=True)
+        return sa.or_(*(_range(text, first, last) for first, last in pairs))
     if match.kind == "wildcard":
-        several = _several(match.keyword)
-        return _one_of_several_is_like(text, match.values[0]) if several else is_like(text, match.values[0])
+        like = _one_of_several_is_like if _several(match.keyword) else is_like
+        return sa.or_(*(like(text, value) for value in match.values))
     return _equal(match.keyword, text, match.values)
 
 

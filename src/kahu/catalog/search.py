@@ -40,16 +40,19 @@ OWN = ("store", "tag", "verdict", "source")
 Series Instance UID of what a result was made from"""
 
 _LEVELS: dict[QueryLevel, tuple[Level, ...]] = {
+    "PATIENT": ("PATIENT",),
     "STUDY": ("PATIENT", "STUDY"),
     "SERIES": ("PATIENT", "STUDY", "SERIES"),
     "IMAGE": ("PATIENT", "STUDY", "SERIES", "IMAGE"),
 }
 _JOINED: dict[QueryLevel, sa.FromClause] = {
+    "PATIENT": patients,
     "STUDY": studies.join(patients),
     "SERIES": series.join(studies).join(patients),
     "IMAGE": instances.join(series).join(studies).join(patients),
 }
 _ORDER: dict[QueryLevel, tuple[sa.ColumnElement[Any], ...]] = {
+    "PATIENT": (patients.c.id.desc(),),
     "STUDY": (studies.c.date.desc(), studies.c.id.desc()),
     "SERIES": (studies.c.date.desc(), studies.c.id.desc(), series.c.number.nulls_last(), series.c.id),
     "IMAGE": (
@@ -176,9 +179,14 @@ def plan_of(query: Query, scope: Scope) -> Plan:
         by_level["SERIES"].append(
             sa.exists(sa.select(1).select_from(instances).where(*inner).correlate(series))
         )
-    if query.level == "STUDY":
+    if query.level in ("PATIENT", "STUDY"):
         inner = (series.c.study == studies.c.id, *by_level["SERIES"])
         by_level["STUDY"].append(sa.exists(sa.select(1).select_from(series).where(*inner).correlate(studies)))
+    if query.level == "PATIENT":
+        inner = (studies.c.patient == patients.c.id, *by_level["STUDY"])
+        by_level["PATIENT"].append(
+            sa.exists(sa.select(1).select_from(studies).where(*inner).correlate(patients))
+        )
     conditions = [each for level in _LEVELS[query.level] for each in by_level[level]]
     return Plan(_JOINED[query.level], conditions, tuple(ignored))
 

@@ -116,6 +116,12 @@ def keyword_of(tag: int) -> str | None:
     return keyword_for_tag(tag) or None
 
 
+def name_of(tag: int) -> str:
+    """The keyword of a tag, if it names that very one; else its eight hexadecimal digits."""
+    keyword = keyword_of(tag)
+    return keyword if keyword and tag_of(keyword) == tag else f"{tag:08X}"
+
+
 def vr_of(keyword: str) -> str:
     """The VR of a keyword of PS3.6, the first where several are allowed. KeyError: no such keyword."""
     tag = tag_for_keyword(keyword)
