@@ -7,6 +7,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from kahu.catalog import plain
 from kahu.catalog.schema import changes, instances, series
 from kahu.catalog.scope import Scope
 
@@ -28,8 +29,7 @@ def add(db: sa.Connection, kind: Kind, series_uids: Iterable[str]) -> None:
     """Writes a line for each series, in the caller's transaction."""
     now = time.time()
     rows = [{"kind": kind, "series_uid": uid, "at": now} for uid in series_uids]
-    if rows:
-        db.execute(sa.insert(changes), rows)
+    plain.insert(db, changes, rows)
 
 
 def of_instances(db: sa.Connection, keys: Collection[bytes]) -> None:

@@ -7,14 +7,14 @@ at again in the transaction that writes (`still_true`): what has changed meanwhi
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 import zstandard
 
-from kahu.catalog import compare
+from kahu.catalog import compare, plain
 from kahu.catalog.places import Places
-from kahu.catalog.schema import headers, instance_key, instances, locations, series
+from kahu.catalog.schema import headers, instance_key
 from kahu.db import Database
 from kahu.errors import BytesChanged, BytesMissing
 from kahu.stores import Entry, Found
@@ -64,6 +64,9 @@ class View:
     """what was known to lie where it was found"""
 
 
+_NOTHING = View(None, (), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """An object that has been found, what is known of it, and what that means."""
@@ -75,25 +78,33 @@ class Judged:
     judgement: Judgement
 
 
+_SEEN = """
+SELECT instances.key, instances.series, series.uid, instances.frames
+FROM instances JOIN series ON series.id = instances.series WHERE instances.key IN ?
+"""
+_LOCATIONS = """
+SELECT id, store, key, size, stamp, instance, transfer_syntax, dataset_offset, digest, state
+FROM locations WHERE {} ORDER BY id
+"""
+_OTHERS = _LOCATIONS.format("instance IN ? AND state <> 'conflict'")
+_OWN = _LOCATIONS.format("store = ? AND key IN ?")
+
+
 def look(db: sa.Connection, store: int, found: Sequence[Found]) -> list[View]:
     """What is known of each."""
+    if not found:
+        return []
     keys = [instance_key(each.header.sop_instance_uid) for each in found]
     known = {
-        row.key: Instance(row.series, row.uid, row.frames)
-        for row in db.execute(
-            sa.select(instances.c.key, instances.c.series, series.c.uid, instances.c.frames)
-            .join(series, series.c.id == instances.c.series)
-            .where(instances.c.key.in_(keys))
-        )
+        key: Instance(series, uid, frames) for key, series, uid, frames in plain.execute(db, _SEEN, keys)
     }
     others: dict[bytes, list[At]] = defaultdict(list)
     if known:
-        for at in _at(db, locations.c.instance.in_(list(known)), locations.c.state != "conflict"):
+        for at in _at(db, _OTHERS, list(known)):
             others[at.key].append(at)
-    own = {
-        at.entry.key: at
-        for at in _at(db, locations.c.store == store, locations.c.key.in_([each.entry.key for each in found]))
-    }
+    own = {at.entry.key: at for at in _at(db, _OWN, store, [each.entry.key for each in found])}
+    if not known and not own:
+        return [_NOTHING] * len(found)
     return [
         View(
             known.get(key),
@@ -104,25 +115,20 @@ def look(db: sa.Connection, store: int, found: Sequence[Found]) -> list[View]:
     ]
 
 
-def _at(db: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[At]:
-    c = locations.c
-    rows = db.execute(
-        sa.select(
-            c.id,
-            c.store,
-            c.key,
-            c.size,
-            c.stamp,
-            c.instance,
-            c.transfer_syntax,
-            c.dataset_offset,
-            c.digest,
-            c.state,
-        )
-        .where(*conditions)
-        .order_by(c.id)
-    )
-    return [At(id_, store, Entry(key, size, stamp), *rest) for id_, store, key, size, stamp, *rest in rows]
+def _at(db: sa.Connection, sql: str, *values: Any) -> list[At]:
+    return [
+        At(row.id, row.store, Entry(row.key, row.size, row.stamp), *row[5:])
+        for row in plain.execute(db, sql, *values)
+    ]
+
+
+def newcomers(db: sa.Connection, store: int, found: Sequence[Found]) -> tuple[list[Judged], list[Found]]:
+    """Those that nobody knows of, judged by a look in this transaction; and the others, which must be compared
+    with what is known before they can be."""
+    _take_turns(db, {each.header.series_instance_uid for each in found})
+    pairs = list(zip(found, look(db, store, found), strict=True))
+    new = [Judged(each, None, view, "new") for each, view in pairs if view.instance is None]
+    return new, [each for each, view in pairs if view.instance is not None]
 
 
 def judge(

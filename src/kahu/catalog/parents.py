@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from kahu.catalog import columns, forget
+from kahu.catalog import columns, forget, plain
 from kahu.catalog.fold import fold
-from kahu.catalog.insert import insert_new
 from kahu.catalog.places import Place
 from kahu.catalog.schema import patients, series, studies
 from kahu.dicom.header import Header
@@ -55,7 +54,7 @@ def parents_of(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict
             }
             for uid, header in missing.items()
         ]
-        db.execute(insert_new(db, series), rows)
+        plain.insert(db, series, rows, new_only=True)
         known |= _known(db, missing)
     return known
 
@@ -87,14 +86,17 @@ def renew(db: sa.Connection, place: Place, replaced: Sequence[Header]) -> None:
     forget.childless(db, {row.study for row in former}, {row.patient for row in former})
 
 
+_KNOWN = """
+SELECT series.uid, series.id, studies.uid, patients.patient_id
+FROM series JOIN studies ON studies.id = series.study JOIN patients ON patients.id = studies.patient
+WHERE series.uid IN ?
+"""
+
+
 def _known(db: sa.Connection, uids: Collection[str]) -> dict[str, Parents]:
-    rows = db.execute(
-        sa.select(series.c.uid, series.c.id, studies.c.uid, patients.c.patient_id)
-        .join(studies, studies.c.id == series.c.study)
-        .join(patients, patients.c.id == studies.c.patient)
-        .where(series.c.uid.in_(list(uids)))
-    )
-    return {uid: Parents(*rest) for uid, *rest in rows}
+    if not uids:
+        return {}
+    return {row[0]: Parents(*row[1:]) for row in plain.execute(db, _KNOWN, list(uids))}
 
 
 def _studies(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict[str, int]:
@@ -109,7 +111,7 @@ def _studies(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict[s
             | {"uid": header.study_instance_uid, "patient": patient_ids[_patient_key(place, header)]}
             for header in missing
         ]
-        db.execute(insert_new(db, studies), rows)
+        plain.insert(db, studies, rows, new_only=True)
         ids = _study_ids(db, wanted)
     return ids
 
@@ -134,7 +136,7 @@ def _patients(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict[
     rows = [
         columns.values("PATIENT", header.attributes) | {"namespace": key[0]} for key, header in wanted.items()
     ]
-    db.execute(insert_new(db, patients), rows)
+    plain.insert(db, patients, rows, new_only=True)
     c = patients.c
     rows_now = db.execute(
         sa.select(c.namespace, c.patient_id, c.issuer, c.id).where(

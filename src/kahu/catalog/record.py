@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 import zstandard
 
-from kahu.catalog import changes, columns, forget
-from kahu.catalog.insert import insert_new
-from kahu.catalog.judge import Judged, Judgement, judge, look, still_true
+from kahu.catalog import changes, columns, forget, plain
+from kahu.catalog.judge import Judged, Judgement, judge, look, newcomers, still_true
 from kahu.catalog.parents import Parents, parents_of, renew
 from kahu.catalog.places import Place, Places
 from kahu.catalog.schema import (
@@ -20,8 +19,6 @@ from kahu.catalog.schema import (
     instance_key,
     instances,
     locations,
-    refusals,
-    series,
     series_stores,
 )
 from kahu.catalog.sums import recount
@@ -30,7 +27,7 @@ from kahu.dicom.header import Header
 from kahu.stores import Found
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recorded:
     """What came of a batch."""
 
@@ -38,6 +35,11 @@ class Recorded:
     conflicts: int = 0
     other_patient: int = 0
     """objects whose study or patient is not that of the series that they belong to: the first stays"""
+
+    def __add__(self, more: "Recorded") -> "Recorded":
+        return Recorded(
+            self.new + more.new, self.conflicts + more.conflicts, self.other_patient + more.other_patient
+        )
 
 
 _MOST_FRAMES = 2**31 - 1  # what an IS can say (PS3.5 §6.2)
@@ -56,9 +58,12 @@ def one_each(found: Iterable[Found]) -> tuple[list[Found], list[Found]]:
 def record(
     database: Database, places: Places, place: Place, found: Sequence[Found], door: str = "scan"
 ) -> Recorded:
-    """Writes what a scan found; one transaction, and more only where objects meet others of their own UID."""
-    total = Recorded()
-    waiting = list(found)
+    """Writes what a scan found: one transaction for all that nobody knew of, and more only for the others."""
+    first, waiting = one_each(found)
+    with database.write() as db:
+        new, known = newcomers(db, place.id, first)
+        total = write(db, place, new, door)
+    waiting += known
     while waiting:
         now, waiting = one_each(waiting)
         with database.read() as db:
@@ -68,11 +73,8 @@ def record(
         ]
         with database.write() as db:
             done, again = still_true(db, place.id, judged)
-            recorded = write(db, place, done, door)
+            total += write(db, place, done, door)
         waiting += [each.found for each in again]
-        total.new += recorded.new
-        total.conflicts += recorded.conflicts
-        total.other_patient += recorded.other_patient
     return total
 
 
@@ -103,13 +105,13 @@ def write(db: sa.Connection, place: Place, judged: Sequence[Judged], door: str) 
 def _clear(db: sa.Connection, place: Place, judged: Sequence[Judged]) -> None:
     """Takes away what was said of these files before, but for their locations, which are overwritten."""
     keys = [each.found.entry.key for each in judged]
-    for table in (refusals, conflicts):
-        db.execute(sa.delete(table).where(table.c.store == place.id, table.c.key.in_(keys)))
-    left = {
-        each.view.own.key
-        for each in judged
-        if each.view.own and each.view.own.key != instance_key(each.found.header.sop_instance_uid)
-    }
+    if keys:
+        plain.execute(db, "DELETE FROM refusals WHERE store = ? AND key IN ?", place.id, keys)
+    held = [each for each in judged if each.view.own]
+    if held:  # a conflict's file has a location
+        keys = [each.found.entry.key for each in held]
+        plain.execute(db, "DELETE FROM conflicts WHERE store = ? AND key IN ?", place.id, keys)
+    left = {each.view.own.key for each in held if each.view.own and each.view.own.key != _key(each)}
     if left:
         changes.of_instances(db, left)
 
@@ -118,9 +120,8 @@ def _write_instances(
     db: sa.Connection, new: Sequence[Judged], replaced: Sequence[Judged], parents: Mapping[str, Parents]
 ) -> None:
     pack = zstandard.ZstdCompressor(level=1).compress
-    if new:
-        db.execute(sa.insert(instances), [_instance(each.found.header, parents) for each in new])
-        db.execute(sa.insert(headers), [_header(each.found.header, pack) for each in new])
+    plain.insert(db, instances, [_instance(each.found.header, parents) for each in new])
+    plain.insert(db, headers, [_header(each.found.header, pack) for each in new])
     if replaced:
         rows = [_instance(each.found.header, parents) | {"b_key": _key(each)} for each in replaced]
         db.execute(sa.update(instances).where(instances.c.key == sa.bindparam("b_key")), rows)
@@ -165,8 +166,7 @@ def _header(header: Header, pack: Callable[[bytes], bytes]) -> dict[str, Any]:
 def _write_locations(db: sa.Connection, place: Place, judged: Sequence[Judged], state: str) -> None:
     rows = [_location(place, each) | {"state": state} for each in judged]
     fresh = [row for row, each in zip(rows, judged, strict=True) if each.view.own is None]
-    if fresh:
-        db.execute(sa.insert(locations), fresh)
+    plain.insert(db, locations, fresh)
     stale = [
         row | {"b_id": each.view.own.id} for row, each in zip(rows, judged, strict=True) if each.view.own
     ]
@@ -192,8 +192,6 @@ def _location(place: Place, judged: Judged) -> dict[str, Any]:
 
 
 def _write_conflicts(db: sa.Connection, place: Place, judged: Sequence[Judged], door: str) -> None:
-    if not judged:
-        return
     now = time.time()
     rows = [
         {
@@ -207,7 +205,7 @@ def _write_conflicts(db: sa.Connection, place: Place, judged: Sequence[Judged], 
         }
         for each in judged
     ]
-    db.execute(sa.insert(conflicts), rows)
+    plain.insert(db, conflicts, rows)
 
 
 def _count(
@@ -225,10 +223,10 @@ def _count(
     _add_up(db, new, parents)
     recount(db, left | joined)
     holding = [{"series": id_, "store": place.id} for id_ in grown | joined | also]
-    if holding:
-        db.execute(insert_new(db, series_stores), holding)
+    plain.insert(db, series_stores, holding, new_only=True)
     changes.add(db, "series-changed", (grown | left | joined | also).values())
-    forget.empty(db, left)
+    if left:
+        forget.empty(db, left)
 
 
 def _series(judged: Judged) -> str:
@@ -241,6 +239,13 @@ def _were_in(judged: Sequence[Judged]) -> dict[int, str]:
     return {instance.series: instance.series_uid for instance in known}
 
 
+_MORE = """
+UPDATE series
+SET instances = instances + ?, frames = frames + ?, bytes = bytes + ?, revision = revision + 1, changed = ?
+WHERE id = ?
+"""
+
+
 def _add_up(db: sa.Connection, new: Sequence[Judged], parents: Mapping[str, Parents]) -> None:
     """Adds new instances to the sums of their series."""
     more: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -249,21 +254,6 @@ def _add_up(db: sa.Connection, new: Sequence[Judged], parents: Mapping[str, Pare
         sums[0] += 1
         sums[1] += _frames(each.found.header)
         sums[2] += each.found.entry.size
-    if not more:
-        return
-    c = series.c
-    db.execute(
-        sa.update(series)
-        .where(c.id == sa.bindparam("b_id"))
-        .values(
-            instances=c.instances + sa.bindparam("b_instances"),
-            frames=c.frames + sa.bindparam("b_frames"),
-            bytes=c.bytes + sa.bindparam("b_bytes"),
-            revision=c.revision + 1,
-            changed=time.time(),
-        ),
-        [
-            {"b_id": id_, "b_instances": count, "b_frames": frames, "b_bytes": size}
-            for id_, (count, frames, size) in more.items()
-        ],
-    )
+    now = time.time()
+    for id_, (count, frames, size) in more.items():
+        plain.execute(db, _MORE, count, frames, size, now, id_)
