@@ -19,6 +19,7 @@ from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.dimse.peers import Peers
+from kahu.dimse.transfers import Transfers
 from kahu.executors import Executor
 from kahu.home import HomeLock
 from kahu.runs.case import CaseHandler
@@ -57,6 +58,7 @@ class Kahu:
         arrive.sweep(self.database, self.places)
         self.inbox = Inbox(self.database, self.places)
         self.peers = Peers(self.database)
+        self.transfers = Transfers(self.database, self.ledger)
         self.tokens = Tokens(self.database)
         self.audit = Audit(self.database)
         self.shelf = Shelf(settings.tools, [e.load() for e in entry_points(group="kahu.tools")])
@@ -80,6 +82,7 @@ class Kahu:
             peers=self.peers,
             pools=Pools(),
             ledger=self.ledger,
+            transfers=self.transfers,
             tokens=self.tokens,
             audit=self.audit,
             shelf=self.shelf,

@@ -1,7 +1,7 @@
 """Where the doors (async) meet everything below (plain, blocking calls): bounded pools of threads.
 
-There is one pool for the database and one for each store, so that a store that hangs stops nobody else
-(DESIGN.md, Settled 10). A pool runs a few calls at a time, lets a bounded number wait, and refuses more with
+There is one pool for the database and one for each store and each peer, so that one that hangs stops nobody
+else (DESIGN.md, Settled 10). A pool runs a few calls at a time, lets a bounded number wait, and refuses more with
 `Unavailable` at once instead of growing. A call that still waits is dropped when the one who asked is gone;
 one that runs is left to end by itself, since threads cannot be stopped.
 """
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 CHUNK = 1 << 20
 """bytes that are gathered in a thread before they are handed over: one hop between threads for each"""
+
+_PEER_THREADS = 4
+_PEER_WAITING = 16
 
 Job = tuple[Future[Any], Callable[[], Any]]
 
@@ -121,6 +124,7 @@ class Pools:
         self._new_store = partial(Pool, threads=store_threads, waiting=waiting)
         self._database = Pool("the database", database_threads, waiting)
         self._stores: dict[int, Pool] = {}
+        self._peers: dict[str, Pool] = {}
 
     async def database(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a call that uses the database and no store. Unavailable: too many wait already."""
@@ -129,6 +133,12 @@ class Pools:
     async def store(self, store: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a call that uses the store of that id, and perhaps the database."""
         return await self.of_store(store).run(function, *args, **kwargs)
+
+    async def peer(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs a call that waits for the peer of that name, and perhaps uses the database."""
+        if name not in self._peers:
+            self._peers[name] = Pool(f"the peer {name}", _PEER_THREADS, _PEER_WAITING)
+        return await self._peers[name].run(function, *args, **kwargs)
 
     @property
     def of_database(self) -> Pool:
@@ -141,7 +151,7 @@ class Pools:
         return self._stores[store]
 
     def close(self) -> None:
-        for pool in (self._database, *self._stores.values()):
+        for pool in (self._database, *self._stores.values(), *self._peers.values()):
             pool.close()
 
 

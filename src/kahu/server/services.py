@@ -11,6 +11,7 @@ from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.dimse.peers import Peers
+from kahu.dimse.transfers import Transfers
 from kahu.executors import Executor
 from kahu.runs.runs import Runs
 from kahu.server.pools import Pools
@@ -30,6 +31,7 @@ class Services:
     peers: Peers
     pools: Pools
     ledger: Ledger
+    transfers: Transfers
     tokens: Tokens
     audit: Audit
     shelf: Shelf

@@ -1,6 +1,6 @@
 """An endpoint: a plain function with typed query, body and answer, of which route and OpenAPI are made.
 
-It runs in the pool of the database or of a store (`kahu.server.pools`); a `KahuError` that it raises becomes
+It runs in the pool of the database, of a store or of a peer (`kahu.server.pools`); a `KahuError` that it raises becomes
 its status.
 """
 
@@ -66,7 +66,9 @@ class Endpoint:
     """a type that msgspec writes, or bytes with `media`"""
     media: str
     store: Callable[[Any], int] | None
-    """finds the store whose pool it runs in; None: it reads the database only"""
+    """finds the store whose pool it runs in; None: it uses none"""
+    remote: bool
+    """it waits for the peer that its path names, in that one's pool"""
 
 
 class Endpoints:
@@ -83,6 +85,7 @@ class Endpoints:
         needs: str = "read",
         media: str = "application/json",
         store: Callable[[Any], int] | None = None,
+        remote: bool = False,
     ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
         """Declares `function(ask: Ask[Query, Body]) -> Answer` as an endpoint; its types are its contract."""
 
@@ -90,10 +93,9 @@ class Endpoints:
             signature = inspect.signature(function, eval_str=True)
             (parameter,) = signature.parameters.values()
             query, body = parameter.annotation.__args__
+            answer = signature.return_annotation
             self.all.append(
-                Endpoint(
-                    method, path, needs, function, query, body, signature.return_annotation, media, store
-                )
+                Endpoint(method, path, needs, function, query, body, answer, media, store, remote)
             )
             return function
 
@@ -117,7 +119,10 @@ def _handler(services: Services, endpoint: Endpoint) -> Callable[[Request], Any]
             _read_query(request, endpoint.query),
             await _read_body(request, endpoint.body),
         )
-        if endpoint.store is None:
+        if endpoint.remote:
+            peer = await services.pools.database(services.peers.get, ask.path["name"])
+            answer = await services.pools.peer(peer.name, endpoint.function, ask)
+        elif endpoint.store is None:
             answer = await services.pools.database(endpoint.function, ask)
         else:
             store = await services.pools.database(endpoint.store, ask)

@@ -145,7 +145,7 @@ def list_series(ask: Ask[Listing, Nothing]) -> SeriesPage:
     listing = ask.query
     if listing.limit > MOST:
         raise BadRequest("limit does not fit", f"it is 0 to {MOST}")
-    query = _query(listing, listing.limit, listing.offset)
+    query = query_of(listing, listing.limit, listing.offset)
     with ask.services.database.read() as db:
         total = search.count(db, query, ask.scope)
         found = gallery.summaries(db, query, ask.scope, listing.sort)
@@ -157,7 +157,7 @@ def facets(ask: Ask[Filter, Nothing]) -> dict[str, list[Value]]:
     """For each facet, its values among the series that match the others, the most frequent first."""
     keywords = [KEYWORDS[name] for name in FACETS]
     with ask.services.database.read() as db:
-        found = search.facets(db, _query(ask.query), ask.scope, keywords)
+        found = search.facets(db, query_of(ask.query), ask.scope, keywords)
     return {name: [Value(*pair) for pair in found[KEYWORDS[name]]] for name in FACETS}
 
 
@@ -207,7 +207,8 @@ def remove_tag(ask: Ask[Nothing, Nothing]) -> Series:
     return _one(ask)
 
 
-def _query(wanted: Filter, limit: int | None = None, offset: int = 0) -> Query:
+def query_of(wanted: Filter, limit: int | None = None, offset: int = 0) -> Query:
+    """The question to the catalogue that a filter stands for."""
     matches = tuple(
         Match((keyword,), "list", tuple(values))
         for name, keyword in KEYWORDS.items()
