@@ -5,6 +5,8 @@ an error to a status once, by `error.status` (HTTP, PS3.18 §8.5); the command l
 exits with 1. Messages never hold patients' data: they name files, UIDs and attributes, not values.
 """
 
+from collections.abc import Sequence
+
 FAULT = "this is a fault in Kahu: its log, kahu.log, says more"
 """what to do about an error that nobody has foreseen"""
 
@@ -50,6 +52,11 @@ class NotAcceptable(KahuError):
 
     status = 406
 
+    def __init__(self, message: str, hint: str = "", acceptable: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.acceptable = acceptable
+        """media types that it can be had in, the best first; empty: not said"""
+
 
 class Conflict(KahuError):
     """It contradicts what is there already."""
@@ -67,6 +74,18 @@ class Unavailable(KahuError):
     """It is known, but cannot be had now: a store that is gone, a server that is busy."""
 
     status = 503
+
+
+class AssociationRefused(Unavailable):
+    """Another application is there, and does not accept the association (PS3.8 §9.3.4)."""
+
+    status = 502
+
+
+class AssociationLost(Unavailable):
+    """Another application cannot be reached, has aborted, vanished, fallen silent, or does not speak DICOM."""
+
+    status = 502
 
 
 class StorageFull(KahuError):

@@ -1,0 +1,483 @@
+"""Associations, from either side (PS3.8 §7, §9): begun, messages both ways, ended.
+
+An association belongs to one thread at a time. It reads and writes a blocking socket; every read and every write
+ends within its time. Whatever a peer does wrong ends in an A-ABORT that says why, and in `AssociationLost` here.
+"""
+
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from kahu.dimse import command as commands
+from kahu.dimse import pdu
+from kahu.dimse.command import Command
+from kahu.dimse.pdu import Accept, Answered, Proposed, Reject, Request, Role, Violation
+from kahu.dimse.peers import Peer
+from kahu.dimse.stream import Buffer, Stream
+from kahu.errors import AssociationLost, AssociationRefused
+
+MAX_LENGTH = 256 << 10
+"""bytes of a P-DATA-TF PDU that we receive, and the most that we send"""
+
+ARTIM = 30.0
+"""seconds in which an association must be begun, or ended"""
+TIMEOUT = 60.0
+"""seconds after which a peer is given up that is silent in the middle of something"""
+
+_MOST_ASSOCIATE = 1 << 20
+_SLACK = 64  # bytes: some count the heads of a PDU to its maximum length, and some do not
+_PDU_HEAD = struct.Struct(">BxI")
+_PDV_HEAD = struct.Struct(">IBB")
+_HEADS = struct.Struct(">BxIIBB")
+_COMMAND, _LAST = 1, 2
+_BATCH = 256 << 10  # bytes that are gathered for one system call
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An accepted presentation context."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+    as_scu: bool
+    """whether we may ask for operations"""
+    as_scp: bool
+    """whether we perform them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what an association is accepted."""
+
+    contexts: tuple[Answered, ...]
+    roles: tuple[Role, ...] = ()
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A command set, and the data set behind it if there is one."""
+
+    context_id: int
+    command: Command
+    data: Iterator[memoryview] | None
+    """pieces of the data set's bytes, each valid until the next is asked for. What is not read of it is passed
+    over when the next message is received. AssociationLost while it is read: the data set has not come whole."""
+
+
+class _Released(Exception):
+    """The peer has asked for release."""
+
+
+class Association:
+    """An association that has been accepted; `accept` and `request` make them.
+
+    As a context manager it is released at the end, or aborted when an exception leaves the block.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        asked: Request,
+        accepted: Accept,
+        *,
+        requested: bool,
+        contexts: dict[int, Context],
+    ) -> None:
+        self.contexts: Mapping[int, Context] = contexts
+        """by presentation context ID"""
+        self.called = asked.called
+        self.calling = asked.calling
+        self.peer_implementation = accepted.implementation if requested else asked.implementation
+        """Implementation Version Name of the other side"""
+        self.ended = False
+        self._requested = requested
+        self._stream = stream
+        self._room = _room(accepted.max_length if requested else asked.max_length)
+        self._pdu_left = 0  # bytes of the current P-DATA-TF PDU that have not been read
+        self._reading: Iterator[memoryview] | None = None
+        self._last_id = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.release()
+        else:
+            self.abort()
+
+    def context_for(self, abstract_syntax: str, transfer_syntaxes: Sequence[str] = ()) -> int | None:
+        """The ID of a context in which we may ask for this; in the first of `transfer_syntaxes` that there is,
+        where they are given."""
+        wanted = [
+            (i, c) for i, c in self.contexts.items() if c.abstract_syntax == abstract_syntax and c.as_scu
+        ]
+        if not transfer_syntaxes:
+            return wanted[0][0] if wanted else None
+        by_syntax = {context.transfer_syntax: each for each, context in reversed(wanted)}
+        return next((by_syntax[syntax] for syntax in transfer_syntaxes if syntax in by_syntax), None)
+
+    def next_message_id(self) -> int:
+        """A Message ID for a request of ours: 1 to 65535, not one of those before it."""
+        self._last_id = self._last_id % 0xFFFF + 1
+        return self._last_id
+
+    # Messages
+
+    def receive(self, timeout: float | None = None) -> Message | None:
+        """The next message; None: the peer has released the association, in order, and it is closed.
+
+        `timeout`: seconds to wait for its first byte, if it is not to be that of the association.
+        AssociationLost: the peer has aborted, gone, fallen silent, or sent what it must not.
+        """
+        with self._aborting():
+            for _ in self._reading or ():
+                pass
+            if timeout is not None and not self._pdu_left and not self._stream.wait(timeout):
+                raise AssociationLost("the peer has sent nothing for too long")
+            try:
+                context_id, body = self._command()
+            except _Released:
+                self._stream.write([pdu.encode(pdu.RELEASE_RP)])
+                self._close()
+                return None
+            command = commands.decode(body)
+            has_data = command["CommandDataSetType"] != commands.NO_DATA_SET
+            self._reading = self._data(context_id) if has_data else None
+            return Message(context_id, command, self._reading)
+
+    def waiting(self, seconds: float = 0) -> bool:
+        """Whether something has come that has not been received, within so many seconds."""
+        return bool(self._pdu_left) or self._stream.wait(seconds)
+
+    def send(
+        self, context_id: int, command: Mapping[str, object], data: Iterable[Buffer] | None = None
+    ) -> None:
+        """Sends a message. `data`: the bytes of its data set, in pieces of any size; Command Data Set Type follows
+        from it. AssociationLost."""
+        with self._aborting():
+            gathered: list[Buffer] = []
+            size = 0
+            for head, piece in self._fragments(context_id, commands.encode(command, data is not None), data):
+                gathered += (head, piece)
+                size += len(piece)
+                if size >= _BATCH:
+                    self._stream.write(gathered)
+                    gathered, size = [], 0
+            self._stream.write(gathered)
+
+    # Its end
+
+    def release(self) -> None:
+        """Ends the association in order: waits until the peer agrees, for a while. All that was answered before
+        is done, whatever happens now, so this raises nothing."""
+        if self.ended:
+            return
+        self._stream.limit(ARTIM)
+        collided = False
+        with suppress(AssociationLost, Violation):
+            self._stream.write([pdu.encode(pdu.RELEASE_RQ)])
+            self._pass(self._pdu_left)
+            while (head := self._head())[0] in (pdu.P_DATA, pdu.RELEASE_RQ):
+                self._pass(head[1])
+                if head[0] == pdu.RELEASE_RQ:  # both at once: who has requested the association answers first
+                    collided = not self._requested
+                    if self._requested:
+                        self._stream.write([pdu.encode(pdu.RELEASE_RP)])
+            if collided:
+                self._stream.write([pdu.encode(pdu.RELEASE_RP)])
+        self.ended = True
+        self._stream.close()
+
+    def abort(self, why: pdu.Abort = pdu.BY_USER) -> None:
+        """Ends the association at once. Raises nothing, and does nothing once it has ended."""
+        if not self.ended:
+            with suppress(AssociationLost):
+                self._stream.write([pdu.encode_abort(why)])
+            self._close()
+
+    def interrupt(self) -> None:
+        """Makes `receive` fail now; the one call that another thread may make."""
+        self._stream.interrupt()
+
+    def _close(self) -> None:
+        self.ended = True
+        self._stream.end()
+
+    # PDUs and fragments
+
+    @contextmanager
+    def _aborting(self) -> Iterator[None]:
+        """Ends the association where it cannot go on."""
+        try:
+            yield
+        except Violation as violation:
+            self.abort(violation.abort)
+            raise AssociationLost(f"the peer does not keep to the protocol: {violation}") from violation
+        except AssociationLost:
+            self.abort(pdu.NO_REASON_GIVEN)
+            raise
+
+    def _command(self) -> tuple[int, bytes]:
+        """Presentation context ID and bytes of the next command set."""
+        body = bytearray()
+        context_id, flags = 0, 0
+        while not flags & _LAST:
+            one, flags, length = self._fragment()
+            if not flags & _COMMAND:
+                raise Violation("a data set comes where a command should", pdu.BY_USER)
+            if one not in self.contexts or (body and one != context_id):
+                raise Violation("a presentation context that was not accepted")
+            context_id = one
+            if len(body) + length > commands.MOST:
+                raise Violation("a command set is longer than any can be", pdu.BY_USER)
+            while length:
+                piece = self._stream.some(length)
+                body += piece
+                length -= len(piece)
+        return context_id, bytes(body)
+
+    def _data(self, context_id: int) -> Iterator[memoryview]:
+        """The bytes of a data set, as they come."""
+        with self._aborting():
+            flags = 0
+            while not flags & _LAST:
+                try:
+                    one, flags, length = self._fragment()
+                except _Released:
+                    raise Violation("a release within a message", pdu.UNEXPECTED_PDU) from None
+                if flags & _COMMAND or one != context_id:
+                    raise Violation("a data set is interrupted by something else", pdu.BY_USER)
+                while length:
+                    piece = self._stream.some(length)
+                    length -= len(piece)
+                    yield piece
+            self._reading = None
+
+    def _fragment(self) -> tuple[int, int, int]:
+        """Presentation context ID, message control header and length of the next fragment. _Released."""
+        while not self._pdu_left:
+            kind, length = self._head()
+            if kind == pdu.RELEASE_RQ:
+                self._pass(length)
+                raise _Released
+            if kind != pdu.P_DATA:
+                raise Violation("a PDU that is out of place", pdu.UNEXPECTED_PDU)
+            if length > MAX_LENGTH + _SLACK:
+                raise Violation("a PDU is longer than was agreed")
+            self._pdu_left = length
+        if self._pdu_left < _PDV_HEAD.size:
+            raise Violation("a PDU ends within a fragment")
+        length, context_id, flags = _PDV_HEAD.unpack(self._stream.take(_PDV_HEAD.size))
+        if not 2 <= length <= self._pdu_left - 4:
+            raise Violation("a fragment is longer than its PDU")
+        self._pdu_left -= length + 4
+        return context_id, flags, length - 2
+
+    def _head(self) -> tuple[int, int]:
+        """Kind and length of the next PDU, if it is none that ends the association."""
+        kind, length = _head(self._stream)
+        if kind == pdu.ABORT:
+            self._close()
+            raise AssociationLost("the peer has aborted the association")
+        return kind, length
+
+    def _pass(self, length: int) -> None:
+        while length:
+            length -= len(self._stream.some(length))
+
+    def _fragments(
+        self, context_id: int, command: bytes, data: Iterable[Buffer] | None
+    ) -> Iterator[tuple[bytes, Buffer]]:
+        """Heads and bodies of P-DATA-TF PDUs with one fragment each."""
+        for piece, last in _cut([command], self._room):
+            yield _heads(context_id, len(piece), _COMMAND | last), piece
+        for piece, last in _cut(data, self._room) if data is not None else ():
+            yield _heads(context_id, len(piece), last), piece
+
+
+def _room(max_length: int) -> int:
+    """Bytes of a message in a PDU for a peer that receives PDUs of `max_length`; even, as PS3.8 annex E wants it."""
+    return max((min(max_length or MAX_LENGTH, MAX_LENGTH) - _PDV_HEAD.size) & ~1, 2)
+
+
+def _cut(pieces: Iterable[Buffer], room: int) -> Iterator[tuple[Buffer, int]]:
+    """Pieces of no more than `room` bytes; with the last, which may be empty, the flag that says so."""
+    before: Buffer = b""
+    for piece in pieces:
+        view = memoryview(piece)
+        for at in range(0, len(view), room):
+            if before:
+                yield before, 0
+            before = view[at : at + room]
+    yield before, _LAST
+
+
+def _heads(context_id: int, length: int, flags: int) -> bytes:
+    return _HEADS.pack(pdu.P_DATA, length + 6, length + 2, context_id, flags)
+
+
+def _head(stream: Stream) -> tuple[int, int]:
+    """Kind and length of the next PDU. Violation: there is no such kind, or it cannot be so long."""
+    kind, length = _PDU_HEAD.unpack(stream.take(_PDU_HEAD.size))
+    if not pdu.ASSOCIATE_RQ <= kind <= pdu.ABORT:
+        raise Violation("a PDU of an unknown kind", pdu.UNRECOGNIZED_PDU)
+    if kind > pdu.P_DATA and length != 4:
+        raise Violation("a PDU is not as long as its kind is")
+    return kind, length
+
+
+def _associate(stream: Stream, length: int) -> bytes:
+    """The body of a PDU that is about to begin an association."""
+    if length > _MOST_ASSOCIATE:
+        raise Violation("an A-ASSOCIATE PDU is longer than any can be")
+    body = bytearray()
+    while len(body) < length:
+        body += stream.some(length - len(body))
+    return bytes(body)
+
+
+# Beginning one
+
+
+def accept(
+    sock: socket.socket, judge: Callable[[Request], Terms | Reject], *, timeout: float = TIMEOUT
+) -> Association | None:
+    """Answers the one who has connected; None: `judge` has rejected what it asked for.
+
+    AssociationLost: it has said nothing within `ARTIM`, or no A-ASSOCIATE-RQ. The socket is closed in both cases.
+    """
+    stream = Stream(sock, timeout)
+    stream.limit(ARTIM)
+    try:
+        asked = _asked(stream)
+        verdict = asked if isinstance(asked, Reject) else judge(asked)
+        if isinstance(asked, Reject) or isinstance(verdict, Reject):
+            assert isinstance(verdict, Reject)
+            stream.write([pdu.encode_reject(verdict)])
+            stream.end()
+            return None
+        accepted = Accept(
+            asked.called,
+            asked.calling,
+            MAX_LENGTH,
+            verdict.roles,
+            verdict.extended,
+            contexts=verdict.contexts,
+        )
+        stream.write([pdu.encode_accept(accepted)])
+    except Violation as violation:
+        _give_up(stream, violation.abort)
+        raise AssociationLost(f"no association was asked for: {violation}") from violation
+    except AssociationLost:
+        _give_up(stream, pdu.NO_REASON_GIVEN)
+        raise
+    stream.limit(None)
+    contexts = _agreed(asked.contexts, accepted, requested=False)
+    return Association(stream, asked, accepted, requested=False, contexts=contexts)
+
+
+def _asked(stream: Stream) -> Request | Reject:
+    kind, length = _head(stream)
+    if kind != pdu.ASSOCIATE_RQ:
+        raise Violation("another PDU than A-ASSOCIATE-RQ", pdu.UNEXPECTED_PDU)
+    return pdu.decode_request(_associate(stream, length))
+
+
+def request(
+    peer: Peer,
+    contexts: Sequence[Proposed],
+    *,
+    calling: str,
+    roles: Sequence[Role] = (),
+    tls: ssl.SSLContext | None = None,
+    timeout: float = TIMEOUT,
+) -> Association:
+    """Asks `peer` for an association, as the AE title `calling`.
+
+    `contexts`: at most 128 (`contexts.proposed` gives them their IDs). `tls` is used where the peer wants TLS.
+    AssociationRefused: it rejects, or accepts none of the contexts. AssociationLost: it cannot be reached, or does
+    not answer.
+    """
+    where = f"{peer.name} ({peer.host} port {peer.port})"
+    asked = Request(peer.aet, calling, MAX_LENGTH, tuple(roles), contexts=tuple(contexts))
+    stream = Stream(_connected(peer, tls, timeout, where), timeout)
+    stream.limit(ARTIM)
+    try:
+        stream.write([pdu.encode_request(asked)])
+        accepted = _answer(stream, where)
+    except Violation as violation:
+        _give_up(stream, violation.abort)
+        raise AssociationLost(f"{where} does not speak DICOM: {violation}", "check its port") from violation
+    except AssociationLost as error:
+        _give_up(stream, pdu.NO_REASON_GIVEN)
+        raise AssociationLost(f"{where} gives no answer: {error}", "check its port, and TLS") from error
+    stream.limit(None)
+    agreed = _agreed(contexts, accepted, requested=True)
+    association = Association(stream, asked, accepted, requested=True, contexts=agreed)
+    if not agreed:
+        association.release()
+        raise AssociationRefused(f"{where} performs none of what it was asked for", "see its configuration")
+    return association
+
+
+def _connected(peer: Peer, tls: ssl.SSLContext | None, timeout: float, where: str) -> socket.socket:
+    if peer.tls and tls is None:
+        raise AssociationLost(f"{where} wants TLS, which is not configured here")
+    try:
+        sock = socket.create_connection((peer.host, peer.port), timeout)
+    except OSError as error:
+        message = f"{where} cannot be reached: {error.strerror or error}"
+        raise AssociationLost(message, "check its host and port, and that it runs") from error
+    if not (peer.tls and tls):
+        return sock
+    try:
+        return tls.wrap_socket(sock, server_hostname=peer.host)
+    except OSError as error:
+        sock.close()
+        reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "no handshake"
+        raise AssociationLost(f"{where}: TLS fails: {reason}", "check the certificates") from error
+
+
+def _answer(stream: Stream, where: str) -> Accept:
+    """What an A-ASSOCIATE-RQ was answered with. AssociationRefused."""
+    kind, length = _head(stream)
+    body = _associate(stream, length)
+    if kind == pdu.ASSOCIATE_RJ:
+        reject = pdu.decode_reject(body)
+        stream.end()
+        hint = "ask who runs it to let this AE title in" if reject.source == 1 else "try again later"
+        raise AssociationRefused(f"{where} rejects the association: {reject.words}", hint)
+    if kind == pdu.ABORT:
+        stream.end()
+        raise AssociationRefused(f"{where} aborts the association at once", "see its log")
+    if kind != pdu.ASSOCIATE_AC:
+        raise Violation("another PDU than an answer", pdu.UNEXPECTED_PDU)
+    return pdu.decode_accept(body)
+
+
+def _agreed(proposed: Iterable[Proposed], accepted: Accept, *, requested: bool) -> dict[int, Context]:
+    """The contexts that both sides have agreed on, as we see them."""
+    roles = {role.sop_class: (role.scu, role.scp) for role in accepted.roles}
+    asked = {context.id: context.abstract_syntax for context in proposed}
+    agreed = {}
+    for each in accepted.contexts:
+        if each.result == pdu.ACCEPTED and each.id in asked:
+            requestor_scu, requestor_scp = roles.get(asked[each.id], (True, False))
+            scu, scp = (requestor_scu, requestor_scp) if requested else (requestor_scp, requestor_scu)
+            agreed[each.id] = Context(asked[each.id], each.transfer_syntax, scu, scp)
+    return agreed
+
+
+def _give_up(stream: Stream, why: pdu.Abort) -> None:
+    with suppress(AssociationLost):
+        stream.write([pdu.encode_abort(why)])
+    stream.end()
