@@ -18,7 +18,7 @@ from kahu.dicom.elements import LONG, SHORT, Odd, key_of_tag, tag_of_key
 from kahu.dicom.walk import CHARACTER_SET, COPY_AGAIN, Omitted, PixelData, ReadAt, Walked, walk
 from kahu.errors import BrokenDicom, NotDicom
 
-__all__ = ["Header", "Omitted", "PixelData", "ReadAt", "dataset_digest", "inflated", "read_header"]
+__all__ = ["Header", "Omitted", "PixelData", "ReadAt", "dataset_digest", "dataset_offset", "inflated", "read_header"]
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
@@ -37,7 +37,13 @@ _MOST_META = 1 << 20
 _MOST_INFLATED = 512 << 20
 _CHUNK = 1 << 20
 
-_NUMBERS = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i", b"FL": "f", b"FD": "d", b"UV": "Q", b"SV": "q"}
+_NUMBERS = {
+    vr: struct.Struct(f"<{form}")
+    for vr, form in (
+        *((b"US", "H"), (b"SS", "h"), (b"UL", "I"), (b"SL", "i")),
+        *((b"FL", "f"), (b"FD", "d"), (b"UV", "Q"), (b"SV", "q")),
+    )
+}
 _NO_TEXT = frozenset({b"SQ", b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"AT"})
 
 
@@ -101,6 +107,16 @@ def read_header(read: ReadAt, size: int) -> Header:
         pixels=walked.pixels,
         attributes=attributes,
     )
+
+
+def dataset_offset(head: bytes) -> int:
+    """Where the data set begins in the file that begins with `head`: all of it, or 1 MiB at least. NotDicom,
+    BrokenDicom."""
+
+    def read(offset: int, length: int) -> bytes:
+        return head[offset : offset + length]
+
+    return _start(read, len(head), head[:_HEAD]).dataset_offset
 
 
 def dataset_digest(read: ReadAt, size: int, dataset_offset: int) -> str:
@@ -251,16 +267,16 @@ def _attributes(walked: Walked, charset: text.Encodings) -> dict[str, str]:
     keywords = _keywords()
     names: list[str] = []
     values: list[bytes] = []
-    attributes: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for key, (vr, value) in walked.found.items():
-        if key == CHARACTER_SET or vr in _NO_TEXT:
-            continue
         if vr in _NUMBERS:
-            attributes[keywords[key]] = _numbers(vr, value)
-        else:
+            numbers[keywords[key]] = _numbers(_NUMBERS[vr], value)
+        elif vr not in _NO_TEXT and key != CHARACTER_SET:
             names.append(keywords[key])
             values.append(value)
-    attributes.update(zip(names, _texts(values, charset), strict=True))
+    attributes = dict(zip(names, _texts(values, charset), strict=True)) | numbers
+    if all(attributes.values()):
+        return attributes
     return {keyword: value for keyword, value in attributes.items() if value}
 
 
@@ -271,19 +287,23 @@ def _texts(values: list[bytes], charset: text.Encodings) -> list[str]:
     """
     joined = b"\x1f".join(values)
     if joined.isascii() and b"\x1b" not in joined and joined.count(b"\x1f") == len(values) - 1:
-        texts = joined.decode("ascii").replace("\0", "").split("\x1f")
+        texts = joined.decode("ascii").replace("\0", "")
+        if "  " not in texts:
+            for padded in (" \x1f", "\x1f ", " \\", "\\ "):
+                texts = texts.replace(padded, padded.strip(" "))
+            return texts.strip(" ").split("\x1f")
+        each = texts.split("\x1f")
     else:
-        texts = [text.decode(value, charset).replace("\0", "") for value in values]
-    return [
-        "\\".join([part.strip(" ") for part in one.split("\\")]) if "\\" in one else one.strip(" ")
-        for one in texts
-    ]
+        each = [text.decode(value, charset).replace("\0", "") for value in values]
+    return ["\\".join([part.strip(" ") for part in one.split("\\")]) for one in each]
 
 
-def _numbers(vr: bytes, value: bytes) -> str:
-    form = _NUMBERS[vr]
-    count = len(value) // struct.calcsize("<" + form)
-    return "\\".join(map(str, struct.unpack_from(f"<{count}{form}", value)))
+def _numbers(form: struct.Struct, value: bytes) -> str:
+    if len(value) == form.size:
+        return str(form.unpack(value)[0])
+    return "\\".join(
+        str(number) for (number,) in form.iter_unpack(value[: len(value) // form.size * form.size])
+    )
 
 
 def _uid(value: bytes) -> str:
