@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from kahu.errors import KahuError, StorageFull
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -29,6 +29,20 @@ Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 _schema = sa.Table("kahu_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
 
+Migration = Callable[[sa.Connection], None]
+_migrations: dict[int, Migration] = {}
+
+
+def migration(to: int) -> Callable[[Migration], Migration]:
+    """Declares the step that brings a database from the version before to this one. New tables need none;
+    columns and indexes of tables that were there before do."""
+
+    def declare(step: Migration) -> Migration:
+        _migrations[to] = step
+        return step
+
+    return declare
+
 
 class Database:
     """The catalogue's and the ledger's database.
@@ -41,6 +55,8 @@ class Database:
         self.url = sa.engine.make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = threading.RLock()
+        self.generation = 0
+        """grows with every `write`: what was read is true until then (on SQLite, where one process writes)"""
         if self.sqlite:
             if self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -60,17 +76,21 @@ class Database:
             )
 
     def create(self) -> None:
-        """Creates what is missing. A newer schema than ours is an error, never a guess."""
+        """Creates what is missing, and brings forward what an older Kahu wrote: wholly, or not at all. A newer
+        schema than ours is an error, never a guess."""
         with self.write() as db:
-            metadata.create_all(db)
-            version = db.execute(sa.select(_schema.c.version)).scalar()
-            if version is None:
-                db.execute(_schema.insert().values(version=SCHEMA_VERSION))
-            elif version > SCHEMA_VERSION:
+            known = sa.inspect(db).has_table(_schema.name)
+            version = db.execute(sa.select(_schema.c.version)).scalar() if known else None
+            if version is not None and version > SCHEMA_VERSION:
                 raise KahuError(
                     f"the catalogue has schema {version}, this Kahu knows {SCHEMA_VERSION}",
                     "install the newer Kahu that wrote it, or choose another --home",
                 )
+            for step in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                _migrations[step + 1](db)
+            metadata.create_all(db)
+            db.execute(sa.delete(_schema))
+            db.execute(_schema.insert().values(version=SCHEMA_VERSION))
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -79,8 +99,9 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction. On SQLite writers wait for each other here, not in the database."""
+    def write(self, *, log: bool = False) -> Iterator[sa.Connection]:
+        """A transaction. On SQLite writers wait for each other here, not in the database. `log`: it only adds what
+        nobody's answer depends on, and does not count as a new generation."""
         committed: list[Callable[[], None]] = []
         try:
             with self._turn if self.sqlite else nullcontext(), self.engine.connect() as connection:
@@ -92,6 +113,8 @@ class Database:
             if "full" in str(error.orig):
                 raise StorageFull("the disk of the catalogue is full", "free some space") from error
             raise
+        finally:
+            self.generation += not log
         for call in committed:
             call()
 

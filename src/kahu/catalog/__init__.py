@@ -1,7 +1,7 @@
 """What we know of all stores: patients, studies, series, instances, tags, results; and where the bytes are.
 
 =============  ==================================================================================
-`schema`       the tables
+`schema`       the tables (`migrations`: how older ones are brought forward)
 `columns`      where each index attribute is kept
 `scope`        what one asker may see; every reading call takes one
 `places`       the stores that are known, opened when needed
@@ -13,7 +13,9 @@
 `arrive`       bytes that are sent here -> one object or a refusal; results, pending until published
 `conflicts`    objects that say something else under a UID that we have
 `forget`       what lies nowhere any more, when someone says so
-`search`       a `Query` -> rows; counts, facets (`matching`: a condition -> SQL; `computed`: what is counted)
+`search`       a `Query` -> rows; counts, facets (`plan`: a query -> SQL; `matching`: a condition -> SQL;
+               `candidates`: what has an index, and `trigrams`; `pages`: ids -> rows; `kept`: what only the
+               headers know; `computed`: what is counted)
 `gallery`      series as cards show them
 `fetch`        where an object is; its metadata (`describe`), its bytes
 `thumbnails`   one small picture a series, cached
@@ -25,3 +27,7 @@
 Functions take a `Database` where they manage transactions themselves (named `database`), and a connection
 where they take part in the caller's (named `db`).
 """
+
+from kahu.catalog import fold, migrations, trigrams  # they take part in making the tables
+
+__all__ = ["fold", "migrations", "trigrams"]

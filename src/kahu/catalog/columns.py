@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from kahu.catalog.fold import fold
 from kahu.catalog.schema import instances, patients, series, studies
 from kahu.dicom.attributes import IMAGE, LEVEL_OF, SERIES, STUDY, Level
 
@@ -64,7 +65,9 @@ def values(level: Level, attributes: Mapping[str, str]) -> dict[str, Any]:
         row[column] = clean(attributes.get(keyword, ""))
     for keyword, column in _NUMBERS_OF[level]:
         row[column] = whole_number(attributes.get(keyword, ""))
-    if level != "PATIENT":
+    if level == "PATIENT":
+        row["folded"] = fold(row["name"])
+    else:
         row["attributes"] = {
             keyword: clean(attributes[keyword])
             for keyword in _IN_JSON[level]

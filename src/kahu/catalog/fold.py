@@ -1,21 +1,15 @@
 """Text without regard to case and accents: the same in Python, SQLite and PostgreSQL."""
 
 import sqlite3
-import unicodedata
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from kahu.db import metadata
+from kahu.dicom.text import fold
 
-
-def fold(text: str | None) -> str | None:
-    """Lower case, and letters without their accents."""
-    if text is None or text.isascii():
-        return text and text.lower()
-    apart = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in apart if not "\u0300" <= c <= "\u036f").lower()
+__all__ = ["fold", "folded"]
 
 
 def folded(text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
@@ -33,4 +27,8 @@ event.listen(metadata, "before_create", _POSTGRESQL.execute_if(dialect="postgres
 @event.listens_for(sa.Engine, "connect")
 def _sqlite(connection: Any, _record: Any) -> None:
     if isinstance(connection, sqlite3.Connection):
-        connection.create_function("kahu_fold", 1, fold, deterministic=True)
+        connection.create_function("kahu_fold", 1, _fold, deterministic=True)
+
+
+def _fold(text: str | None) -> str | None:
+    return None if text is None else fold(text)

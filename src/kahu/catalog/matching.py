@@ -11,6 +11,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from kahu.catalog import columns
 from kahu.catalog.fold import fold, folded
+from kahu.catalog.schema import patients
 from kahu.dicom.attributes import tag_of, vr_of
 from kahu.dicom.query import Match
 
@@ -26,13 +27,13 @@ def condition(match: Match, text: sa.ColumnElement[str] | None = None) -> Condit
     `text`: where its value is, if not where `columns` says.
     """
     text = columns.text_of(match.keyword) if text is None else text
-    name = vr_of(match.keyword) == "PN"
     if match.kind == "empty":
         return sa.func.coalesce(text, "") == ""
     if match.kind == "text":
-        return sa.and_(*(_begins_a_word(folded(text), word) for word in match.values))
-    if name:
-        return sa.or_(*(_name(folded(text), match.kind, fold(value) or "") for value in match.values))
+        return sa.and_(*(_begins_a_word(_folded(match.keyword, text), word) for word in match.values))
+    if vr_of(match.keyword) == "PN":
+        name = _folded(match.keyword, text)
+        return sa.or_(*(_name(name, match.kind, fold(value)) for value in match.values))
     if match.kind == "range":
         pairs = zip(match.values[::2], match.values[1::2], strict=True)
         return sa.or_(*(_range(text, first, last) for first, last in pairs))
@@ -40,6 +41,10 @@ def condition(match: Match, text: sa.ColumnElement[str] | None = None) -> Condit
         like = _one_of_several_is_like if _several(match.keyword) else is_like
         return sa.or_(*(like(text, value) for value in match.values))
     return _equal(match.keyword, text, match.values)
+
+
+def _folded(keyword: str, text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    return patients.c.folded if keyword == "PatientName" else folded(text)
 
 
 def _equal(keyword: str, text: sa.ColumnElement[str], values: tuple[str, ...]) -> Condition:
@@ -66,14 +71,13 @@ def _range(text: sa.ColumnElement[str], first: str, last: str) -> Condition:
 
 def _name(text: sa.ColumnElement[str], kind: str, value: str) -> Condition:
     """Of a name, already folded: the whole, or one of its component groups (PS3.5 §6.2.1.1)."""
-    if kind == "wildcard":
-        return sa.or_(*(is_like(text, pattern) for pattern in (value, f"{value}=*", f"*={value}")))
     patterns = (f"{value}=*", f"*={value}", f"*={value}=*")
-    return sa.or_(text == value, *(is_like(text, pattern) for pattern in patterns))
+    whole = is_like(text, value) if kind == "wildcard" else text == value
+    return sa.or_(whole, *(is_like(text, pattern) for pattern in patterns))
 
 
 def _begins_a_word(text: sa.ColumnElement[str], word: str) -> Condition:
-    escaped = re.escape(fold(word) or "")
+    escaped = re.escape(fold(word))
     return text.regexp_match(rf"(^|[\s^=,\\]){escaped}")
 
 

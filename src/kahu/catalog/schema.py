@@ -35,8 +35,10 @@ patients = sa.Table(
     sa.Column("name", Text, nullable=False, default=""),
     sa.Column("birth_date", Text, nullable=False, default=""),
     sa.Column("sex", Text, nullable=False, default=""),
+    sa.Column("folded", Text, nullable=False, default=""),  # the name without case and accents (see `fold`)
     sa.UniqueConstraint("namespace", "patient_id", "issuer"),
     sa.Index("patients_by_name", "name"),
+    sa.Index("patients_by_folded", "folded"),
     sa.Index("patients_by_patient_id", "patient_id"),
 )
 
@@ -143,6 +145,13 @@ locations = sa.Table(
     sa.Column("state", Text, nullable=False, default="ok"),  # ok | missing | conflict
     sa.UniqueConstraint("store", "key"),
     sa.Index("locations_by_instance", "instance", "store"),  # both: so that no planner asks by store alone
+    # So that it is known at once that nothing is missing, which is the rule.
+    sa.Index(
+        "locations_missing",
+        "instance",
+        sqlite_where=sa.text("state = 'missing'"),
+        postgresql_where=sa.text("state = 'missing'"),
+    ),
 )
 
 # Files that were seen and are no objects of ours: not opened again until they change.

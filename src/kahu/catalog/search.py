@@ -169,7 +169,7 @@ def plan_of(query: Query, scope: Scope) -> Plan:
         by_level["STUDY"].append(studies.c.uid == query.study)
     if query.series:
         by_level["SERIES"].append(series.c.uid == query.series)
-    by_level["SERIES"] += [_has_word(word) for word in (fold(columns.clean(query.text)) or "").split()]
+    by_level["SERIES"] += [_has_word(word) for word in fold(columns.clean(query.text)).split()]
 
     by_level["SERIES"].append(scope.clause())
     if query.level == "IMAGE":

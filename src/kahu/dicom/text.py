@@ -3,6 +3,7 @@
 import codecs
 import re
 import threading
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,3 +76,11 @@ def decode(value: bytes, charset: Encodings) -> str:
             pass
     with quietly():
         return str(decode_bytes(value, charset, TEXT_VR_DELIMS))
+
+
+def fold(text: str) -> str:
+    """Without case and accents: lower case, compatibility forms taken apart, combining marks left out."""
+    if text.isascii():
+        return text.lower()
+    apart = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in apart if not "\u0300" <= c <= "\u036f").lower()
