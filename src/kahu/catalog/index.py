@@ -26,6 +26,8 @@ Report = Callable[[float | None, str], None]
 
 BATCH = 500
 """objects in a transaction"""
+BATCH_BYTES = 32 << 20
+"""of headers, as they are kept: in a transaction hardly more"""
 BATCH_SECONDS = 2.0
 """after which a slow store's objects are written all the same"""
 TELL_SECONDS = 0.5
@@ -88,6 +90,8 @@ class _Scan:
     counts: Counts = field(default_factory=Counts)
     new_objects: int = 0
     found: list[Found] = field(default_factory=list)
+    held: int = 0
+    """bytes of the headers of those found"""
     refused: list[Refused] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
 
@@ -99,7 +103,7 @@ class _Scan:
         for each in self.store.scan(known):
             self._take(each)
             now = time.monotonic()
-            if len(self.found) >= BATCH or len(self.refused) >= BATCH or now > written + BATCH_SECONDS:
+            if self._is_full() or now > written + BATCH_SECONDS:
                 self._write()
                 written = now
             if now > told + TELL_SECONDS:
@@ -137,6 +141,10 @@ class _Scan:
             self.refused.append(each)
         else:
             self.found.append(each)
+            self.held += len(each.header.packed)
+
+    def _is_full(self) -> bool:
+        return max(len(self.found), len(self.refused)) >= BATCH or self.held >= BATCH_BYTES
 
     def _words(self) -> str:
         return f"{self.counts.files:,} files, {self.new_objects:,} read"
@@ -147,7 +155,7 @@ class _Scan:
             self.counts.conflicts += recorded.conflicts
             self.counts.other_patient += recorded.other_patient
             self.new_objects += len(self.found)
-            self.found = []
+            self.found, self.held = [], 0
         if self.refused:
             with self.database.write() as db:
                 self._write_refused(db)

@@ -2,12 +2,11 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-import zstandard
 
 from kahu.catalog import changes, columns, forget, plain
 from kahu.catalog.judge import Judged, Judgement, judge, look, newcomers, still_true
@@ -119,13 +118,12 @@ def _clear(db: sa.Connection, place: Place, judged: Sequence[Judged]) -> None:
 def _write_instances(
     db: sa.Connection, new: Sequence[Judged], replaced: Sequence[Judged], parents: Mapping[str, Parents]
 ) -> None:
-    pack = zstandard.ZstdCompressor(level=1).compress
     plain.insert(db, instances, [_instance(each.found.header, parents) for each in new])
-    plain.insert(db, headers, [_header(each.found.header, pack) for each in new])
+    plain.insert(db, headers, [_header(each.found.header) for each in new])
     if replaced:
         rows = [_instance(each.found.header, parents) | {"b_key": _key(each)} for each in replaced]
         db.execute(sa.update(instances).where(instances.c.key == sa.bindparam("b_key")), rows)
-        rows = [_header(each.found.header, pack) | {"b_key": _key(each)} for each in replaced]
+        rows = [_header(each.found.header) | {"b_key": _key(each)} for each in replaced]
         db.execute(sa.update(headers).where(headers.c.key == sa.bindparam("b_key")), rows)
 
 
@@ -151,11 +149,11 @@ def _instance(header: Header, parents: Mapping[str, Parents]) -> dict[str, Any]:
     }
 
 
-def _header(header: Header, pack: Callable[[bytes], bytes]) -> dict[str, Any]:
+def _header(header: Header) -> dict[str, Any]:
     base = header.dataset_offset
     return {
         "key": instance_key(header.sop_instance_uid),
-        "raw": pack(header.raw),
+        "raw": header.packed,
         "implicit": header.implicit,
         "transfer_syntax": header.transfer_syntax_uid,
         "pixels_vr": header.pixels.vr if header.pixels else None,

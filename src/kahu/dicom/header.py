@@ -7,10 +7,13 @@ are decoded in one place.
 
 import hashlib
 import struct
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+
+import zstandard
 
 from kahu.dicom import elements, odd, text
 from kahu.dicom.attributes import INDEX, keyword_of, tag_of
@@ -18,7 +21,16 @@ from kahu.dicom.elements import LONG, SHORT, Odd, key_of_tag, tag_of_key
 from kahu.dicom.walk import CHARACTER_SET, COPY_AGAIN, Omitted, PixelData, ReadAt, Walked, walk
 from kahu.errors import BrokenDicom, NotDicom
 
-__all__ = ["Header", "Omitted", "PixelData", "ReadAt", "dataset_digest", "dataset_offset", "inflated", "read_header"]
+__all__ = [
+    "Header",
+    "Omitted",
+    "PixelData",
+    "ReadAt",
+    "dataset_digest",
+    "dataset_offset",
+    "inflated",
+    "read_header",
+]
 
 IMPLICIT_LE = "1.2.840.10008.1.2"
 EXPLICIT_LE = "1.2.840.10008.1.2.1"
@@ -59,8 +71,8 @@ class Header:
     """of the file, as stated or found; the default (implicit VR little endian) where nothing is stated"""
     dataset_offset: int
     """where the data set begins in the file: behind preamble and group 2, if it has them"""
-    raw: bytes
-    """the data set in little endian, without group 2, pixel data and `omitted` values"""
+    packed: bytes
+    """`raw`, compressed by zstd: so it is kept, and passed between processes"""
     implicit: bool
     """whether `raw` is implicit VR (PS3.5 A.1) or explicit (A.2)"""
     omitted: tuple[Omitted, ...]
@@ -68,6 +80,21 @@ class Header:
     attributes: Mapping[str, str]
     """index attributes (`attributes.INDEX`) that are present and not empty: keyword -> decoded text, values
     joined by a backslash as in PS3.5 §6.2, binary numbers in decimal; padding removed"""
+
+    @property
+    def raw(self) -> bytes:
+        """The data set in little endian, without group 2, pixel data and `omitted` values."""
+        return zstandard.decompress(self.packed)
+
+
+class _Packer(threading.local):
+    """A compressor for each thread: they cannot be shared, and take longer to make than to work."""
+
+    def __init__(self) -> None:
+        self.pack = zstandard.ZstdCompressor(level=1).compress
+
+
+_packer = _Packer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +128,7 @@ def read_header(read: ReadAt, size: int) -> Header:
         series_instance_uid=attributes["SeriesInstanceUID"],
         transfer_syntax_uid=start.transfer_syntax,
         dataset_offset=start.dataset_offset,
-        raw=walked.raw,
+        packed=_packer.pack(walked.raw),
         implicit=is_implicit,
         omitted=walked.omitted,
         pixels=walked.pixels,

@@ -24,15 +24,17 @@ from kahu.dicom.header import Header, Omitted, PixelData, read_header
 from kahu.errors import BrokenDicom, NotDicom
 from kahu.stores import Entry, Found, Refused, Scanned
 
-PATIENCE = 2.0
-"""seconds of reading after which other processes are worth their start (0.6 s of CPU each)"""
+PATIENCE = 0.5
+"""seconds of reading after which other processes are worth their start (0.2 s of CPU each)"""
 BATCH_FILES = 64
 BATCH_BYTES = 16_000
 """of paths: the batches that a process has not read yet fit into its pipe, so that writing never waits"""
-AHEAD = 3
+AHEAD = 6
 """batches that each process may have in hand"""
 MAX_PROCESSES = 8
-_PIPE = 1 << 20  # holds the answer to a batch, so that a reader can go on with the next
+ANSWER_BYTES = 4 << 20
+"""of headers in one message, about: what one that reads has in hand, and the one that asks"""
+_PIPE = 1 << 20  # holds the answers to some batches, so that a reader goes on while others write
 _READY = b"!"
 
 OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -148,7 +150,9 @@ def _told(key: str, answer: Answer) -> Iterator[Scanned]:
 
 
 def _header(plain: Answer) -> Header:
-    sop_instance, sop_class, study, series, syntax, offset, raw, implicit, omitted, pixels, attributes = plain
+    sop_instance, sop_class, study, series, syntax, offset, packed, implicit, omitted, pixels, attributes = (
+        plain
+    )
     return Header(
         sop_instance_uid=sop_instance,
         sop_class_uid=sop_class,
@@ -156,12 +160,15 @@ def _header(plain: Answer) -> Header:
         series_instance_uid=series,
         transfer_syntax_uid=syntax,
         dataset_offset=offset,
-        raw=raw,
+        packed=packed,
         implicit=implicit,
         omitted=tuple(Omitted(*each) for each in omitted),
         pixels=PixelData(*pixels) if pixels else None,
         attributes=attributes,
     )
+
+
+_PACKED = 6  # where the longest part of a plain header is
 
 
 def _plain(header: Header) -> Answer:
@@ -173,7 +180,7 @@ def _plain(header: Header) -> Answer:
         header.series_instance_uid,
         header.transfer_syntax_uid,
         header.dataset_offset,
-        header.raw,
+        header.packed,
         header.implicit,
         [(o.at, o.offset, o.length) for o in header.omitted],
         (pixels.offset, pixels.length, pixels.keyword, pixels.vr) if pixels else None,
@@ -270,12 +277,18 @@ class _Reader:
     def answers(self, paths: list[str]) -> Iterator[Answer]:
         """To the oldest question; `paths` are those that were asked for."""
         self.asked -= 1
+        return self._answers(paths)
+
+    def _answers(self, paths: list[str]) -> Iterator[Answer]:
+        told = 0
         try:
-            answers: list[Answer] = _receive(self._tells)
+            while told < len(paths):
+                answers: list[Answer] = _receive(self._tells)
+                told += len(answers)
+                yield from answers
         except EOFError:
             self._ready = False
-            return map(read_object, paths)
-        return iter(answers)
+            yield from map(read_object, paths[told:])
 
     def close(self) -> None:
         self._process.kill()
@@ -291,7 +304,23 @@ def _serve(asks: IO[bytes], tells: IO[bytes]) -> None:
         tells.write(_READY)
         tells.flush()
         while True:
-            _send(tells, [read_object(os.fsdecode(path)) for path in _receive(asks)])
+            for answers in _messages(map(read_object, map(os.fsdecode, _receive(asks)))):
+                _send(tells, answers)
+
+
+def _messages(answers: Iterable[Answer]) -> Iterator[list[Answer]]:
+    """Answers to one question in one message, or in more where headers are long: so nobody holds many."""
+    message: list[Answer] = []
+    room = ANSWER_BYTES
+    for answer in answers:
+        message.append(answer)
+        header = answer[2] if answer else None
+        room -= len(header[_PACKED]) if header else 0
+        if room <= 0:
+            yield message
+            message, room = [], ANSWER_BYTES
+    if message:
+        yield message
 
 
 if __name__ == "__main__":
