@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import uvicorn
@@ -14,8 +14,10 @@ import uvicorn
 from kahu.access.tokens import Tokens
 from kahu.app import Kahu
 from kahu.db import Database
+from kahu.dimse.tls import server_context
 from kahu.errors import KahuError
 from kahu.server.app import create
+from kahu.server.dimse.listener import Listener
 from kahu.settings import Settings
 
 GRACE = 3
@@ -28,27 +30,33 @@ class Opened:
 
     kahu: Kahu
     url: str
+    dimse_port: int | None
+    """where it accepts associations; None: nowhere"""
     end: Callable[[], None]
     """asks it to stop, from any thread"""
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The listening socket. KahuError says who could be in the way."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """The listening socket of the web server. KahuError says who could be in the way."""
+    return _listen(settings.host, settings.port, "--port")
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((settings.host, settings.port))
+        listening.bind((host, port))
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise KahuError(
-                f"port {settings.port} of {settings.host} is in use by another program",
-                "choose another with --port, for example --port 8011",
+                f"port {port} of {host} is in use by another program",
+                f"choose another with {option}, for example {option} {port + 1}",
             ) from error
         raise KahuError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}",
-            "check --host and --port",
+            f"cannot listen on {host} port {port}: {error.strerror or error}",
+            f"check {option.replace('port', 'host')} and {option}",
         ) from error
     listening.listen(512)
     return listening
@@ -86,7 +94,7 @@ def serve(settings: Settings, ready: Callable[[Opened], None]) -> None:
 def private(settings: Settings) -> Iterator[str]:
     """A server for one command, in a thread, on a free port of loopback; gives its URL."""
     opened = threading.Event()
-    settings = replace(settings, host="127.0.0.1", port=0)
+    settings = replace(settings, host="127.0.0.1", port=0, dimse_port=None)
     with _prepared(settings, lambda _: opened.set()) as (server, listening):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -103,12 +111,26 @@ def _prepared(
     settings: Settings, ready: Callable[[Opened], None]
 ) -> "Iterator[tuple[_Server, socket.socket]]":
     """A server and its socket; both, and all that works behind them, are closed afterwards."""
-    with bind(settings) as listening:
+    with ExitStack() as stack:
+        listening = stack.enter_context(bind(settings))
+        associations = _dimse(settings)
+        if associations:
+            stack.enter_context(associations)
+        tls = server_context(settings)
         kahu = Kahu(settings)
-        try:
-            yield _server(kahu, address(listening), ready), listening
-        finally:
-            kahu.close()
+        stack.callback(kahu.close)
+        door = None
+        if associations:
+            door = Listener(kahu.services, associations, tls)
+            stack.callback(door.close)
+        yield _server(kahu, address(listening), door, ready), listening
+
+
+def _dimse(settings: Settings) -> socket.socket | None:
+    """The socket that listens for associations, if there is to be one. KahuError."""
+    if settings.dimse_port is None:
+        return None
+    return _listen(settings.dimse_host, settings.dimse_port, "--dimse-port")
 
 
 def address(listening: socket.socket) -> str:
@@ -141,10 +163,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _server(kahu: Kahu, url: str, ready: Callable[[Opened], None]) -> _Server:
+def _server(kahu: Kahu, url: str, door: Listener | None, ready: Callable[[Opened], None]) -> _Server:
     def opened() -> None:
         kahu.start(url)
-        told = Opened(kahu, url, server.end)
+        if door:
+            door.start()
+        told = Opened(kahu, url, door.port if door else None, server.end)
         threading.Thread(target=ready, args=(told,), daemon=True, name="ready").start()
 
     config = uvicorn.Config(

@@ -36,6 +36,12 @@ class Settings:
     """address to accept them on; other than loopback, peers that are not known are refused"""
     aet: str = "KAHU"
     """our AE title"""
+    dimse_tls_cert: Path | None = None
+    """certificate (PEM, with those between it and its authority); with it, DIMSE is spoken over TLS only"""
+    dimse_tls_key: Path | None = None
+    """its private key; None: in the same file"""
+    dimse_tls_ca: Path | None = None
+    """authorities (PEM) whose certificates are trusted; with them, who calls must show a certificate, too"""
 
     @property
     def database_url(self) -> str:
@@ -69,4 +75,14 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this computer can reach the server."""
-        return self.host in {"127.0.0.1", "localhost", "::1"} or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+    @property
+    def dimse_loopback(self) -> bool:
+        """Whether only this computer can reach the DIMSE port."""
+        return is_loopback(self.dimse_host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this computer only."""
+    return host in {"127.0.0.1", "localhost", "::1"} or host.startswith("127.")

@@ -3,10 +3,11 @@
 import sys
 import threading
 import webbrowser
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +16,31 @@ from kahu.cli.common import existing, home_option, settings_of
 from kahu.cli.terminal import complain, fail_if_failed, follow, many, out, plain, watch
 from kahu.client import Client
 from kahu.errors import KahuError
-from kahu.settings import DEFAULT_PORT
+from kahu.settings import DEFAULT_PORT, Settings
 
 if TYPE_CHECKING:
     from kahu.app import Kahu
+
+
+def dimse_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that open and configure the DIMSE port, named as the settings are."""
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
+    for option in (
+        click.option(
+            "--dimse-tls-ca", type=file, help="Authorities that callers' certificates must come from (PEM)."
+        ),
+        click.option("--dimse-tls-key", type=file, help="Private key of the certificate (PEM)."),
+        click.option("--dimse-tls-cert", type=file, help="Certificate (PEM): DIMSE over TLS only."),
+        click.option("--aet", default=Settings.aet, show_default=True, help="AE title."),
+        click.option(
+            "--dimse-host", default=Settings.dimse_host, show_default=True, help="Address for DIMSE."
+        ),
+        click.option(
+            "--dimse-port", type=click.IntRange(0, 65535), help="Speak DIMSE on this port; 0: on a free one."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -28,18 +50,28 @@ if TYPE_CHECKING:
 @click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--allowed-host", "hosts", multiple=True, help="Another name by which this server is called.")
 @click.option("--no-browser", is_flag=True, help="Do not open the page.")
+@dimse_options
 def up(
-    paths: tuple[Path, ...], home: Path | None, host: str, port: int, hosts: tuple[str, ...], no_browser: bool
+    paths: tuple[Path, ...],
+    home: Path | None,
+    host: str,
+    port: int,
+    hosts: tuple[str, ...],
+    no_browser: bool,
+    **dimse: Any,
 ) -> None:
     """Serve folders of DICOM in place: nothing is copied, nothing in them is changed."""
     from kahu import serving
 
-    settings = replace(settings_of(home), host=host, port=port, allowed_hosts=hosts)
+    settings = replace(settings_of(home), host=host, port=port, allowed_hosts=hosts, **dimse)
     folders = [existing(path) for path in paths]
 
     def ready(opened: serving.Opened) -> None:
         url = opened.url
         out.print(f"[bold]Kahu {__version__}[/bold]  [link={url}]{url}[/link]")
+        if opened.dimse_port is not None:
+            tls = " (TLS)" if settings.dimse_tls_cert else ""
+            out.print(f"  DIMSE {plain(settings.aet)} at {settings.dimse_host} port {opened.dimse_port}{tls}")
         out.print(f"  home {plain(str(settings.home))}, ends with Ctrl-C")
         if not no_browser:
             webbrowser.open(url)

@@ -95,6 +95,8 @@ class Association:
         self.calling = asked.calling
         self.peer_implementation = accepted.implementation if requested else asked.implementation
         """Implementation Version Name of the other side"""
+        self.extended = accepted.extended
+        """SOP class extended negotiation, as it was answered"""
         self.ended = False
         self._requested = requested
         self._stream = stream

@@ -77,7 +77,10 @@ def decode(body: bytes) -> Command:
             keyword, vr = _ELEMENTS[element]
             command[keyword] = _decoded(vr, body[at : at + length])
         at += length
-    for keyword in ("CommandField", "CommandDataSetType"):
+    field = command.get("CommandField", 0)
+    answers = field & RESPONSE or field == C_CANCEL
+    number = "MessageIDBeingRespondedTo" if answers else "MessageID"
+    for keyword in ("CommandField", "CommandDataSetType", number):
         if keyword not in command:
             raise Violation(f"a command set has no {keyword}", BY_USER)
     return command

@@ -1,0 +1,122 @@
+"""Rows of the catalogue -> identifiers of C-FIND responses, as bytes (PS3.4 C.4.1.1.3.2)."""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pydicom import Dataset
+
+from kahu.dicom.attributes import INDEX, name_of, tag_of, vr_of
+from kahu.dicom.query import QueryLevel
+from kahu.dimse.contexts import EXPLICIT_BE, IMPLICIT_LE
+
+COMPUTED = frozenset(
+    {
+        "ModalitiesInStudy",
+        "SOPClassesInStudy",
+        "NumberOfPatientRelatedStudies",
+        "NumberOfPatientRelatedSeries",
+        "NumberOfPatientRelatedInstances",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+        "NumberOfSeriesRelatedInstances",
+        "InstanceAvailability",
+        "RetrieveAETitle",
+        "QueryRetrieveLevel",
+        "SpecificCharacterSet",
+    }
+)
+"""keys that are answered besides the attributes of the index"""
+
+UNIQUE: dict[QueryLevel, str] = {
+    "PATIENT": "PatientID",
+    "STUDY": "StudyInstanceUID",
+    "SERIES": "SeriesInstanceUID",
+    "IMAGE": "SOPInstanceUID",
+}
+"""the unique key of each level"""
+
+_ALWAYS = ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability", "SpecificCharacterSet")
+_LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
+_EMPTY = frozenset({"SQ", "UN", "AT", "OB", "OD", "OF", "OL", "OV", "OW"})
+_MOST = 0xFFFE  # bytes of a value with a 16-bit length
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    keyword: str
+    vr: str
+    head: Callable[[int], bytes]
+    """its tag, VR and a length"""
+
+
+class Answers:
+    """Answers to one question: of each row, the keys that were asked for, empty where there is nothing."""
+
+    def __init__(
+        self,
+        identifier: Dataset,
+        level: QueryLevel,
+        levels: Iterable[QueryLevel],
+        aet: str,
+        transfer_syntax: str,
+    ) -> None:
+        self._order = ">" if transfer_syntax == EXPLICIT_BE else "<"
+        self._said = {"QueryRetrieveLevel": level, "RetrieveAETitle": aet, "SpecificCharacterSet": ""}
+        named = sorted(identifier.keys())
+        tags = {int(tag): name_of(tag) for tag in named if tag.element and not tag.is_private_creator}
+        above = [UNIQUE[each] for each in levels]
+        for keyword in (*_ALWAYS, *above[: above.index(UNIQUE[level]) + 1]):
+            tags[tag_of(keyword) or 0] = keyword
+        self._keys = [
+            self._key(tag, keyword, transfer_syntax == IMPLICIT_LE) for tag, keyword in sorted(tags.items())
+        ]
+        self._optional = [key.keyword for key in self._keys if key.keyword not in COMPUTED | set(INDEX)]
+
+    def encode(self, row: Mapping[str, str]) -> bytes:
+        """The identifier of one match. `row`: keyword -> text, several values joined by a backslash."""
+        said = {**row, **self._said}
+        if not "".join(row.values()).isascii():
+            said["SpecificCharacterSet"] = "ISO_IR 192"
+        pieces: list[bytes] = []
+        for key in self._keys:
+            value = _value(key.vr, said.get(key.keyword, ""), self._order)
+            if value or key.keyword != "SpecificCharacterSet":
+                pieces += (key.head(len(value)), value)
+        return b"".join(pieces)
+
+    def complete(self, row: Mapping[str, str]) -> bool:
+        """Whether every key that was asked for is one that is supported."""
+        return all(keyword in row for keyword in self._optional)
+
+    def _key(self, tag: int, keyword: str, implicit: bool) -> _Key:
+        try:
+            vr = vr_of(keyword)
+        except KeyError:
+            vr = "UN"
+        group, element = tag >> 16, tag & 0xFFFF
+        if implicit:
+            head = partial(struct.Struct("<HHI").pack, group, element)
+        elif vr in _LONG:
+            head = partial(struct.Struct(self._order + "HH2s2xI").pack, group, element, vr.encode())
+        else:
+            head = partial(struct.Struct(self._order + "HH2sH").pack, group, element, vr.encode())
+        return _Key(keyword, vr, head)
+
+
+def _value(vr: str, text: str, order: str) -> bytes:
+    """A value as bytes of even length; empty where the text cannot be one of this VR."""
+    if not text or vr in _EMPTY:
+        return b""
+    if vr in _NUMBERS:
+        number: type[int] | type[float] = float if vr in ("FL", "FD") else int
+        try:
+            values = [number(part) for part in text.split("\\")]
+            return struct.pack(f"{order}{len(values)}{_NUMBERS[vr]}", *values)
+        except (ValueError, struct.error, OverflowError):
+            return b""
+    value = text.encode()
+    value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+    return value if len(value) <= _MOST or vr in _LONG else b""
