@@ -165,6 +165,75 @@ class Client:
         """Takes a tag off a series."""
         self.request("DELETE", f"/api/series/{quote(series_uid)}/tags/{quote(label, safe='')}")
 
+    def peers(self) -> "pd.DataFrame":
+        """The other applications that are known, indexed by name."""
+        import pandas as pd
+
+        rows = self.get("/api/peers")
+        columns = list(rows[0]) if rows else ["name", "aet", "host", "port", "tls", "may"]
+        return pd.DataFrame(rows, columns=columns).set_index("name")
+
+    def add_peer(
+        self,
+        name: str,
+        aet: str,
+        host: str,
+        port: int,
+        *,
+        tls: bool = False,
+        may: Sequence[str] = ("query", "retrieve", "store"),
+    ) -> None:
+        """Makes another application known: by its AE title, where it is, and what it may ask of Kahu."""
+        body = {"name": name, "aet": aet, "host": host, "port": port, "tls": tls, "may": list(may)}
+        self.request("POST", "/api/peers", body)
+
+    def remove_peer(self, name: str) -> None:
+        """Forgets another application."""
+        self.request("DELETE", f"/api/peers/{quote(name)}")
+
+    def echo(self, peer: str) -> list[str]:
+        """Tests the connection to a peer; what it can do: of echo, find, get, move, store. Unavailable says why it
+        does not answer."""
+        answer = self.request("POST", f"/api/peers/{quote(peer)}/echo")
+        if not answer["ok"]:
+            raise Unavailable(answer["error"], answer["hint"])
+        can: list[str] = answer["can"]
+        return can
+
+    def query(self, peer: str, level: str = "study", limit: int = 500, **keys: str) -> "pd.DataFrame":
+        """What a peer has, one row each, by C-FIND.
+
+        Args:
+            level: patient, study, series or image.
+            keys: attributes by keyword (``PatientID="P-1"``), or by everyday name: name, id, date, modality,
+                accession, description, study, series; ``*`` stands for any characters, ``20240101-20240131`` for a
+                range.
+        """
+        import pandas as pd
+
+        body = {"level": level, "keys": keys, "limit": limit}
+        return pd.DataFrame(self.request("POST", f"/api/peers/{quote(peer)}/query", body)["rows"])
+
+    def send(self, peer: str, series: str | Sequence[str]) -> "Transfer":
+        """Begins to send series to a peer."""
+        uids = [series] if isinstance(series, str) else list(series)
+        return Transfer(self, self.request("POST", "/api/sends", {"peer": peer, "series": uids})["id"])
+
+    def retrieve(self, peer: str, studies: str | Sequence[str], series: str | Sequence[str] = ()) -> "Transfer":
+        """Begins to retrieve studies from a peer, by Study Instance UID; or only these series of one study."""
+        body = {
+            "peer": peer,
+            "studies": [studies] if isinstance(studies, str) else list(studies),
+            "series": [series] if isinstance(series, str) else list(series),
+        }
+        return Transfer(self, self.request("POST", "/api/retrievals", body)["id"])
+
+    def delete(self, series_uid: str) -> None:
+        """Deletes a series. What lies in Kahu's own store is gone for good; files that Kahu reads in place are
+        forgotten and stay as they are."""
+        study = self.get(f"/api/series/{quote(series_uid)}")["study_uid"]
+        self._send("DELETE", f"/dicomweb/studies/{quote(study)}/series/{quote(series_uid)}")
+
     def store(self, data: bytes) -> None:
         """Sends a DICOM file (PS3.10) by STOW-RS (PS3.18 §10.5). When this returns, Kahu has it for good."""
         self._send("POST", "/dicomweb/studies", content=data, headers={"Content-Type": "application/dicom"})
@@ -226,6 +295,45 @@ class Run:
     def results(self) -> list[str]:
         """Series Instance UIDs of what it made."""
         return [uid for task in self.state()["tasks"] if task["result"] for uid in task["result"]["series"]]
+
+
+class TransferFailed(KahuError):
+    """Not all objects of a transfer have arrived."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Series on their way to a peer, or studies on their way from one."""
+
+    client: Client
+    id: str
+
+    def state(self) -> Mapping[str, Any]:
+        """What is known of it now: state, progress (0..1), message; when it has ended, its result."""
+        answer: Mapping[str, Any] = self.client.get(f"/api/transfers/{self.id}")
+        return answer
+
+    def wait(self, seconds: float = 86400) -> "Transfer":
+        """Returns when everything has arrived. TransferFailed: something has not, and why; Unavailable: it is not
+        done in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            state = self.state()
+            if state["state"] == "done":
+                return self
+            if state["state"] in ("failed", "cancelled"):
+                raise TransferFailed(state["message"], state["hint"])
+            time.sleep(0.2)
+        raise Unavailable(f"the transfer is not done after {seconds:g} s", "wait again, or cancel it")
+
+    def cancel(self) -> None:
+        """Ends it within seconds; what has arrived stays there."""
+        self.client.request("POST", f"/api/transfers/{self.id}/cancel")
+
+    def retry(self) -> "Transfer":
+        """Tries again what has not arrived, of one that failed or was cancelled."""
+        self.client.request("POST", f"/api/transfers/{self.id}/retry")
+        return self
 
 
 def _has_failed(task: Mapping[str, Any]) -> bool:

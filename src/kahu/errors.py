@@ -88,6 +88,12 @@ class AssociationLost(Unavailable):
     status = 502
 
 
+class RefusedByPeer(Unavailable):
+    """Another application has answered that it will not, or cannot, do what it was asked for (PS3.7 annex C)."""
+
+    status = 502
+
+
 class StorageFull(KahuError):
     """There is no room left where bytes should be written."""
 

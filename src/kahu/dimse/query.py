@@ -1,15 +1,20 @@
 """A question to a peer as people put it -> the identifier of a C-FIND, and its answers (PS3.4 C.4.1, C.6)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from io import BytesIO
 from typing import Literal, get_args
 
 from pydicom import Dataset
+from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from kahu.dicom import query
 from kahu.dicom.attributes import tag_of
+from kahu.dicom.malformed import MALFORMED
 from kahu.dicom.text import quietly
-from kahu.errors import BadRequest
+from kahu.errors import AssociationLost, BadRequest
 
 Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -50,6 +55,8 @@ _TOLD: dict[Level, tuple[str, ...]] = {
     ),
     "IMAGE": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "InstanceNumber"),
 }
+
+_NOT_TOLD = {0x00080005, 0x00080052}  # Specific Character Set, Query/Retrieve Level
 
 NAMES = {
     "name": "PatientName",
@@ -102,28 +109,40 @@ def identifier(level: Level, keys: Mapping[str, str]) -> Dataset:
     return found
 
 
-def wanted(study: str, series: str = "") -> Dataset:
-    """The identifier of a C-GET or C-MOVE of a study, or of one of its series (PS3.4 C.4.3.1.3)."""
+def wanted(study: str, series: str = "", instances: Sequence[str] = ()) -> Dataset:
+    """The identifier of a C-GET or C-MOVE of a study, of one of its series, or of some objects of that
+    (PS3.4 C.4.3.1.3)."""
     found = Dataset()
-    found.QueryRetrieveLevel = "SERIES" if series else "STUDY"
+    found.QueryRetrieveLevel = "IMAGE" if instances else "SERIES" if series else "STUDY"
     found.StudyInstanceUID = study
     if series:
         found.SeriesInstanceUID = series
+    if instances:
+        found.SOPInstanceUID = list(instances)
     return found
 
 
+def decoded(body: bytes, transfer_syntax: str) -> Dataset:
+    """An answer from its bytes; its values are read when they are looked at, so that one that cannot be read is missed
+    alone. AssociationLost: nothing of it can be read."""
+    implicit = transfer_syntax == ImplicitVRLittleEndian
+    try:
+        with quietly():
+            return read_dataset(BytesIO(body), implicit, transfer_syntax != ExplicitVRBigEndian)
+    except (*MALFORMED, EOFError) as error:
+        raise AssociationLost("the peer has sent an identifier that cannot be read") from error
+
+
 def row(answer: Dataset) -> dict[str, str]:
-    """What a peer has answered: keyword -> text, several values with backslashes between; empty ones left out."""
+    """What a peer has answered: keyword -> text, several values with backslashes between. What is empty, has no
+    keyword or cannot be read is left out."""
     found: dict[str, str] = {}
     with quietly():
-        for element in answer:
-            if element.VR != "SQ" and element.keyword not in (
-                "",
-                "SpecificCharacterSet",
-                "QueryRetrieveLevel",
-            ):
-                text = _text(element.value)
-                if text:
+        for tag in answer.keys() - _NOT_TOLD:
+            with suppress(*MALFORMED):
+                element = answer[tag]
+                text = _text(element.value) if element.VR != "SQ" else ""
+                if text and element.keyword:
                     found[element.keyword] = text
     return found
 

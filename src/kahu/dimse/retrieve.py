@@ -1,0 +1,295 @@
+"""Studies from a peer into Kahu's own store: by C-GET over our own association, or by C-MOVE to ourselves
+(PS3.4 C.4.2, C.4.3).
+
+A part, a series mostly, is asked for at a time. What a peer says that it has (C-FIND at the image level) is compared
+with what is here, so that only what is missing comes, and what did not come is told of by name.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from kahu.catalog import fetch
+from kahu.catalog.inbox import Inbox
+from kahu.catalog.scope import ALL
+from kahu.db import Database
+from kahu.dimse import command, query
+from kahu.dimse.association import Association, Message
+from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, MOST, NATIVE, STORAGE, proposed
+from kahu.dimse.course import Course
+from kahu.dimse.identifier import encode
+from kahu.dimse.part10 import meta_information
+from kahu.dimse.pdu import Proposed, Role
+from kahu.dimse.peers import Peer, Peers
+from kahu.dimse.reach import Ourselves, answer, reached, refused
+from kahu.dimse.scu import STUDY_FIND, STUDY_GET, STUDY_MOVE, asking, matches, status_of
+from kahu.dimse.status import DUPLICATE, PENDING, SOME_FAILED, SUCCESS, Operation, words
+from kahu.dimse.transfers import Part, Transfers
+from kahu.errors import AssociationLost, Conflict, KahuError, NotDicom, NotFound, RefusedByPeer
+from kahu.work import Report, Task
+
+SOME = 100
+"""objects that are asked for by their UIDs at a time"""
+
+PATIENCE = 300.0
+"""seconds in which a peer must send the next object: it may have to fetch it from a tape"""
+
+_OUT_OF_RESOURCES = 0xA700
+_CANNOT_UNDERSTAND = 0xC000
+
+# In which objects are offered to come: as a peer keeps them, if it keeps them in one of these.
+_JPEG = "1.2.840.10008.1.2.4."
+_SYNTAXES = (
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    *(_JPEG + end for end in ("90", "70", "50", "91", "57", "51", "80", "81", "201", "202", "203")),
+    "1.2.840.10008.1.2.5",
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+    *(
+        _JPEG + end
+        for end in ("102", "103", "104", "105", "106", "100", "101", "107", "108", "112", "110", "111")
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is missing here of a part."""
+
+    part: Part
+    uids: tuple[str, ...]
+    """SOP Instance UIDs; empty: the peer has not told, so all"""
+    whole: bool
+    """nothing of the part is here, so it can be asked for as a whole"""
+    classes: frozenset[str]
+    """SOP classes; empty: not known"""
+
+
+class Retriever:
+    """Does tasks of the kind `retrieve`."""
+
+    def __init__(
+        self, database: Database, inbox: Inbox, peers: Peers, transfers: Transfers, us: Ourselves
+    ) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._peers = peers
+        self._transfers = transfers
+        self._us = us
+
+    def __call__(self, task: Task, report: Report) -> object:
+        """Retrieves what is left of a transfer. AssociationRefused, AssociationLost, RefusedByPeer; Incomplete: not
+        everything has come."""
+        peer = self._peers.get(str(task.payload["peer"]))
+        with Course(self._transfers, task, report) as course:
+            self._split(task, peer, course)
+            for part in self._transfers.left(task):
+                wanted = self._wanted(part, peer, course)
+                if wanted is None or self._retrieve(wanted, peer, course):
+                    course.flush()
+                    self._transfers.done(task, part)
+            return course.end()
+
+    def _split(self, task: Task, peer: Peer, course: Course) -> None:
+        """Studies become their series, as the peer lists them."""
+        studies = [part for part in self._transfers.left(task) if not part.series]
+        if not studies:
+            return
+        with reached(course.report, peer, proposed([(STUDY_FIND, NATIVE)]), self._us) as association:
+            for study in studies:
+                course.report(message="asking what there is")
+                identifier = query.identifier("SERIES", {"study": study.study})
+                rows = [query.row(one) for one in matches(association, peer, STUDY_FIND, identifier)]
+                series = [_series(study.study, row) for row in rows if row.get("SeriesInstanceUID")]
+                if not series:
+                    raise NotFound(
+                        f"{peer.name} has no study {study.study}",
+                        "look for it: kahu query, or the page Peers",
+                    )
+                self._transfers.split(task, study, series)
+        course.expect(self._transfers.total(task))
+
+    def _wanted(self, part: Part, peer: Peer, course: Course) -> _Wanted | None:
+        """What is missing of a part; None: nothing is."""
+        identifier = query.identifier("IMAGE", {"study": part.study, "series": part.series})
+        with reached(course.report, peer, proposed([(STUDY_FIND, NATIVE)]), self._us) as association:
+            rows = [query.row(one) for one in matches(association, peer, STUDY_FIND, identifier)]
+        there = {row["SOPInstanceUID"]: row.get("SOPClassUID", "") for row in rows if "SOPInstanceUID" in row}
+        here = self._here(part, there)
+        for uid in here - course.settled:
+            course.said(uid, "already")
+        missing = tuple(uid for uid in there if uid not in here)
+        if there and not missing:
+            return None
+        return _Wanted(part, missing, not here, frozenset(filter(None, there.values())))
+
+    def _here(self, part: Part, uids: Iterable[str]) -> set[str]:
+        """Which of these objects can be had here."""
+        try:
+            with self._database.read() as db:
+                found = fetch.instances(db, ALL, study=part.study, series=part.series)
+        except NotFound:
+            return set()
+        return {one.sop_instance_uid for one in found if one.locations} & set(uids)
+
+    def _retrieve(self, wanted: _Wanted, peer: Peer, course: Course) -> bool:
+        """Whether all of it has come."""
+        contexts, roles = _offered(wanted.classes)
+        with reached(course.report, peer, contexts, self._us, roles) as association:
+            if (context := association.context_for(STUDY_GET)) is not None:
+                model, field, more = STUDY_GET, command.C_GET, {}
+            else:
+                context = self._can_move(association, peer)
+                model, field, more = STUDY_MOVE, command.C_MOVE, {"MoveDestination": self._us.aet}
+            failed: dict[str, str] = {}
+            for identifier in _identifiers(wanted):
+                asked = asking(association, field, model) | more
+                syntax = association.contexts[context].transfer_syntax
+                association.send(context, asked, [encode(identifier, syntax)])
+                failed |= _Exchange(association, peer, self._inbox, course).until_done(asked, syntax)
+        return self._account(wanted, failed, course)
+
+    def _can_move(self, association: Association, peer: Peer) -> int:
+        """The context for a C-MOVE to ourselves. RefusedByPeer: that is not possible, and what to do."""
+        context = association.context_for(STUDY_MOVE)
+        if context is None:
+            raise RefusedByPeer(f"{peer.name} gives no objects (C-GET, C-MOVE)", "see its configuration")
+        if self._us.port is None:
+            raise RefusedByPeer(
+                f"{peer.name} gives objects by C-MOVE only, and this Kahu does not listen for them",
+                f"start it with --dimse-port 11112, and have {peer.name} know {self._us.aet} at that port",
+            )
+        if "store" not in peer.may:
+            raise RefusedByPeer(
+                f"{peer.name} gives objects by C-MOVE only, and may not store here",
+                "remove it, and add it again with --may store",
+            )
+        return context
+
+    def _account(self, wanted: _Wanted, failed: Mapping[str, str], course: Course) -> bool:
+        """Says of each object whether it has come."""
+        if not wanted.uids:  # what it should have been is not known
+            for uid, reason in failed.items():
+                course.said(uid or wanted.part.series, "failed", reason)
+            return not failed
+        here = self._here(wanted.part, wanted.uids)
+        for uid in wanted.uids:
+            if uid not in here:
+                course.said(uid, "failed", failed.get(uid, "the peer has not sent it"))
+            elif uid not in course.settled:
+                course.said(uid, "arrived")
+        return len(here) == len(wanted.uids)
+
+
+class _Exchange:
+    """One C-GET or C-MOVE, and the objects that come by it."""
+
+    def __init__(self, association: Association, peer: Peer, inbox: Inbox, course: Course) -> None:
+        self._association = association
+        self._peer = peer
+        self._inbox = inbox
+        self._course = course
+        self._failed: dict[str, str] = {}
+
+    def until_done(self, asked: command.Command, syntax: str) -> dict[str, str]:
+        """Takes what comes until the peer says that it is done; the objects that failed, with the reason.
+
+        RefusedByPeer: it does none of it. AssociationLost.
+        """
+        operation: Operation = "C-GET" if asked["CommandField"] == command.C_GET else "C-MOVE"
+        while True:
+            message = answer(self._association, self._peer, PATIENCE)
+            if message.command["CommandField"] == command.C_STORE:
+                self._take(message)
+                continue
+            code = status_of(message.command, asked)
+            if code in PENDING:
+                moved = message.command.get("NumberOfCompletedSuboperations", 0)
+                self._course.tell(under_way=moved if operation == "C-MOVE" else 0)
+                continue
+            if code not in (SUCCESS, SOME_FAILED):
+                raise refused(self._peer, code, operation, _HINTS.get(code, ""))
+            if message.data is not None:
+                told = query.decoded(b"".join(message.data), syntax)
+                for uid in _several(told.get("FailedSOPInstanceUIDList")):
+                    self._failed.setdefault(uid, "the peer could not send it")
+            elif code == SOME_FAILED and not self._failed:
+                self._failed[""] = words(code, operation)
+            return self._failed
+
+    def _take(self, message: Message) -> None:
+        """Keeps an object that comes by C-GET, and answers when it is durable (PS3.4 C.4.3.3)."""
+        context = self._association.contexts[message.context_id]
+        uid = message.command.get("AffectedSOPInstanceUID", "")
+        sop_class = message.command.get("AffectedSOPClassUID", "")
+        try:
+            with closing(self._inbox.open()) as arriving:
+                arriving.write(meta_information(sop_class, uid, context.transfer_syntax, self._peer.aet))
+                for piece in message.data or ():
+                    arriving.write(bytes(piece))
+                received = arriving.finish(door="c-store").result()
+        except AssociationLost:
+            raise
+        except KahuError as error:
+            self._failed[uid] = str(error)
+            code = _status(error)
+        else:
+            code = SUCCESS
+            self._course.said(received.sop_instance_uid, "already" if received.duplicate else "arrived")
+        self._association.send(message.context_id, command.response(message.command, code))
+
+
+_HINTS = {
+    0xA801: "have its administrator make this Kahu known there: AE title, address and DIMSE port",
+    0xA702: "see its log, and whether it reaches the DIMSE port of this Kahu",
+}
+
+
+def _status(error: KahuError) -> int:
+    """PS3.4 B.2.3."""
+    if isinstance(error, Conflict):
+        return DUPLICATE
+    return _CANNOT_UNDERSTAND if isinstance(error, NotDicom) else _OUT_OF_RESOURCES
+
+
+def _series(study: str, row: Mapping[str, str]) -> Part:
+    number = row.get("NumberOfSeriesRelatedInstances", "")
+    return Part(study, row["SeriesInstanceUID"], int(number) if number.isdecimal() else 0)
+
+
+def _identifiers(wanted: _Wanted) -> list[Dataset]:
+    """What is asked for: the part as a whole where nothing of it is here, else the objects that are missing."""
+    whole = query.wanted(wanted.part.study, wanted.part.series)
+    if wanted.whole or not wanted.uids:
+        return [whole]
+    return [
+        query.wanted(wanted.part.study, wanted.part.series, wanted.uids[at : at + SOME])
+        for at in range(0, len(wanted.uids), SOME)
+    ]
+
+
+def _offered(classes: frozenset[str]) -> tuple[Sequence[Proposed], list[Role]]:
+    """The contexts for a C-GET or C-MOVE, with those in which we take objects of these SOP classes; each has as
+    many contexts of one transfer syntax as there is room for, so that the peer need not convert."""
+    services = [(STUDY_GET, NATIVE), (STUDY_MOVE, NATIVE)]
+    room = MOST - len(services)
+    kinds = sorted(classes or STORAGE, key=_rarity)[:room]
+    each = room // len(kinds)
+    apart = [(kind, (syntax,)) for kind in kinds for syntax in _SYNTAXES[: each - 1]]
+    together = [(kind, _SYNTAXES[max(each - 1, 0) :]) for kind in kinds if len(_SYNTAXES) >= each]
+    return proposed([*services, *apart, *together]), [Role(kind, False, True) for kind in kinds]
+
+
+def _rarity(sop_class: str) -> tuple[bool, int, str]:
+    """Sorts usual SOP classes to the front: images of the standard have short UIDs, and what is retired or of
+    other trades has long ones."""
+    return not sop_class.startswith("1.2.840.10008.5.1.4.1.1."), len(sop_class), sop_class
+
+
+def _several(value: object) -> list[str]:
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, str) else list(map(str, value))  # type: ignore[call-overload]
