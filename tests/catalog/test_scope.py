@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kahu.catalog import arrive, changes, fetch, gallery, places, search, tags, thumbnails
+from kahu.catalog import arrive, changes, fetch, gallery, places, plan, search, tags, thumbnails
 from kahu.catalog.scope import ALL, Scope
 from kahu.dicom.query import Match, Query
 from kahu.errors import KahuError, NotFound
@@ -72,7 +72,7 @@ def test_searches_counts_and_facets_know_nothing_of_it(catalogue: Catalogue, sco
                 one = Query(level, (Match((keyword,), "exact", (value,)),))
                 assert search.count(db, one, scope) == 0
             assert search.count(db, Query(level, text="secret"), scope) == 0
-        keywords = ["Modality", "PatientName", "Manufacturer", "BodyPartExamined", *search.OWN[:3]]
+        keywords = ["Modality", "PatientName", "Manufacturer", "BodyPartExamined", *plan.OWN[:3]]
         told.append(search.facets(db, Query("SERIES"), scope, keywords))
         told.append(gallery.summaries(db, Query("SERIES"), scope))
     for secret in (THEIRS, SECRET, "theirs", "THEIRS", "MR'"):

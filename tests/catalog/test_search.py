@@ -199,14 +199,10 @@ def test_modalities_in_study_speak_of_the_whole_study(full: Catalogue) -> None:
     assert uids == {f"1.2.{n}" for n in range(8) if n % 3}
 
 
-def test_what_is_not_read_is_ignored_and_said(full: Catalogue) -> None:
-    conditions = (
-        Match(("RequestAttributesSequence", "ScheduledProcedureStepID"), "exact", ("1",)),
-        Match(("OperatorsName",), "exact", ("x",)),
-    )
-    answer = find(full, Query("STUDY", conditions))
+def test_what_is_computed_is_not_matched_and_this_is_said(full: Catalogue) -> None:
+    answer = find(full, Query("STUDY", (Match(("NumberOfStudyRelatedSeries",), "exact", ("2",)),)))
     assert len(answer.rows) == 8
-    assert answer.ignored == ("RequestAttributesSequence.ScheduledProcedureStepID", "OperatorsName")
+    assert answer.ignored == ("NumberOfStudyRelatedSeries",)
 
 
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])

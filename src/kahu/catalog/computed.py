@@ -2,17 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from kahu.catalog.schema import instances, locations, patients, series, stores, studies
+from kahu.catalog import plain
+from kahu.catalog.pages import AT_ONCE
+from kahu.catalog.schema import instances, locations, series, stores
 from kahu.catalog.scope import Scope
 from kahu.dicom.query import ALL, Query
-
-PageRow = Mapping[str, Mapping[str, Any]]
-"""columns of a row, by table and name"""
 
 _PATIENT = (
     "NumberOfPatientRelatedStudies",
@@ -31,91 +30,101 @@ class Extent:
 
 
 def add(
-    db: sa.Connection,
-    query: Query,
-    scope: Scope,
-    page: Sequence[PageRow],
-    rows: Sequence[dict[str, str]],
+    db: sa.Connection, query: Query, scope: Scope, ids: Sequence[Any], rows: Sequence[dict[str, str]]
 ) -> None:
-    """Adds to each row what is computed at the query's level."""
-    if query.level == "PATIENT":
-        _add_to_patients(db, scope, page, rows)
-    elif query.level == "STUDY":
-        _add_to_studies(db, scope, page, rows)
-        if query.include == (ALL,) or set(_PATIENT) & set(query.include):
-            _add_to_patients(db, scope, page, rows)
-    elif query.level == "SERIES":
-        _add_to_series(db, scope, page, rows)
-    else:
-        there = available_instances(db, scope, [row["instances"]["key"] for row in page])
-        for each, row in zip(page, rows, strict=True):
-            row["InstanceAvailability"] = _availability(each["instances"]["key"] in there)
+    """Adds to each row what is computed at the query's level; `ids` are those of the rows."""
+    for start in range(0, len(ids), AT_ONCE):
+        some = list(ids[start : start + AT_ONCE])
+        own = rows[start : start + AT_ONCE]
+        if query.level == "IMAGE":
+            there = available_instances(db, scope, some)
+            for key, row in zip(some, own, strict=True):
+                row["InstanceAvailability"] = _availability(key in there)
+        elif query.level == "SERIES":
+            _add_to_series(db, scope, some, own)
+        else:
+            if query.level == "STUDY":
+                _add_to_studies(db, scope, some, own)
+            if query.level == "PATIENT" or query.include == (ALL,) or set(_PATIENT) & set(query.include):
+                _add_to_patients(db, query, scope, some, own)
 
 
 def _availability(there: bool) -> str:
     return "ONLINE" if there else "UNAVAILABLE"
 
 
-def _add_to_series(
-    db: sa.Connection, scope: Scope, page: Sequence[PageRow], rows: Sequence[dict[str, str]]
-) -> None:
-    extents = extent(db, scope, [row["series"] for row in page])
-    there = available(db, scope, extents)
-    for each, row in zip(page, rows, strict=True):
-        identity = each["series"]["id"]
-        row["NumberOfSeriesRelatedInstances"] = str(extents[identity].instances)
-        row["InstanceAvailability"] = _availability(identity in there)
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """A series in scope, below one of the entities of an answer."""
+
+    parent: Any
+    id: int
+    study: int
+    modality: str
+    sop_class: str
+    instances: int
 
 
-def _add_to_studies(
-    db: sa.Connection, scope: Scope, page: Sequence[PageRow], rows: Sequence[dict[str, str]]
-) -> None:
-    held = _series_of(db, scope, series.c.study, [row["studies"]["id"] for row in page])
-    extents = extent(db, scope, [one for some in held.values() for one in some])
-    there = available(db, scope, extents)
-    for each, row in zip(page, rows, strict=True):
-        own = held[each["studies"]["id"]]
-        row["ModalitiesInStudy"] = "\\".join(sorted({one["modality"] for one in own} - {""}))
-        row["SOPClassesInStudy"] = "\\".join(sorted({one["sop_class"] for one in own}))
+def _below(db: sa.Connection, scope: Scope, parent: str, ids: list[Any]) -> dict[Any, list[_Series]]:
+    """The series in scope of each of these entities: `parent` is the column of their ids."""
+    joined = "series" if parent.startswith("series.") else "series JOIN studies ON studies.id = series.study"
+    sql = (
+        f"SELECT {parent}, series.id, series.study, series.modality, series.sop_class, series.instances "  # noqa: S608
+        f"FROM {joined} WHERE {parent} IN ?"
+    )
+    found = [_Series(*row) for row in plain.execute(db, sql, ids)]
+    if not scope.everything:
+        seen = _instances_in_scope(db, scope, [each.id for each in found])
+        found = [replace(each, instances=seen[each.id]) for each in found if each.id in seen]
+    by_parent: dict[Any, list[_Series]] = defaultdict(list)
+    for each in found:
+        by_parent[each.parent].append(each)
+    return by_parent
+
+
+def _instances_in_scope(db: sa.Connection, scope: Scope, ids: Sequence[int]) -> dict[int, int]:
+    """How many instances of each of these series are in scope; series that are not in scope are left out."""
+    seen = db.execute(
+        sa.select(series.c.id, sa.func.count())
+        .select_from(instances.join(series))
+        .where(series.c.id.in_(ids), scope.instances_clause())
+        .group_by(series.c.id)
+    )
+    return dict(map(tuple, seen))
+
+
+def _add_to_series(db: sa.Connection, scope: Scope, ids: list[Any], rows: Sequence[dict[str, str]]) -> None:
+    held = _below(db, scope, "series.id", ids)
+    there = available(db, scope, ids)
+    for id_, row in zip(ids, rows, strict=True):
+        row["NumberOfSeriesRelatedInstances"] = str(sum(one.instances for one in held[id_]))
+        row["InstanceAvailability"] = _availability(id_ in there)
+
+
+def _add_to_studies(db: sa.Connection, scope: Scope, ids: list[Any], rows: Sequence[dict[str, str]]) -> None:
+    held = _below(db, scope, "series.study", ids)
+    there = available(db, scope, [one.id for some in held.values() for one in some])
+    for id_, row in zip(ids, rows, strict=True):
+        own = held[id_]
+        row["ModalitiesInStudy"] = "\\".join(sorted({one.modality for one in own} - {""}))
+        row["SOPClassesInStudy"] = "\\".join(sorted({one.sop_class for one in own}))
         row["NumberOfStudyRelatedSeries"] = str(len(own))
-        row["NumberOfStudyRelatedInstances"] = str(sum(extents[one["id"]].instances for one in own))
-        row["InstanceAvailability"] = _availability(any(one["id"] in there for one in own))
+        row["NumberOfStudyRelatedInstances"] = str(sum(one.instances for one in own))
+        row["InstanceAvailability"] = _availability(any(one.id in there for one in own))
 
 
 def _add_to_patients(
-    db: sa.Connection, scope: Scope, page: Sequence[PageRow], rows: Sequence[dict[str, str]]
+    db: sa.Connection, query: Query, scope: Scope, ids: list[Any], rows: Sequence[dict[str, str]]
 ) -> None:
-    held = _series_of(db, scope, studies.c.patient, [row["patients"]["id"] for row in page])
-    extents = extent(db, scope, [one for some in held.values() for one in some])
-    for each, row in zip(page, rows, strict=True):
-        own = held[each["patients"]["id"]]
-        numbers = (
-            len({one["study"] for one in own}),
-            len(own),
-            sum(extents[one["id"]].instances for one in own),
-        )
+    sql = "SELECT id, patient FROM studies WHERE id IN ?"
+    patients_of = dict(zip(ids, ids, strict=True))
+    if query.level == "STUDY":
+        patients_of = dict(map(tuple, plain.execute(db, sql, ids)))
+    held = _below(db, scope, "studies.patient", sorted(set(patients_of.values())))
+    for id_, row in zip(ids, rows, strict=True):
+        own = held[patients_of[id_]]
+        numbers = (len({one.study for one in own}), len(own), sum(one.instances for one in own))
         row.update(zip(_PATIENT, map(str, numbers), strict=True))
-
-
-def _series_of(
-    db: sa.Connection, scope: Scope, parent: sa.ColumnElement[int], ids: Collection[int]
-) -> dict[int, list[Mapping[str, Any]]]:
-    """The series in scope below each of these studies or patients."""
-    rows = db.execute(
-        sa.select(
-            parent.label("parent"),
-            *(
-                series.c[name]
-                for name in ("id", "study", "modality", "sop_class", "instances", "frames", "bytes")
-            ),
-        )
-        .select_from(series.join(studies).join(patients))
-        .where(parent.in_(set(ids)), scope.clause())
-    ).mappings()
-    found: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
-        found[row["parent"]].append(dict(row))
-    return found
 
 
 def extent(db: sa.Connection, scope: Scope, rows: Sequence[Mapping[str, Any]]) -> dict[int, Extent]:
@@ -144,14 +153,27 @@ def extent(db: sa.Connection, scope: Scope, rows: Sequence[Mapping[str, Any]]) -
 
 def available(db: sa.Connection, scope: Scope, ids: Collection[int]) -> set[int]:
     """Those of these series of which something can be had now."""
+    if _all_can_be_had(db, scope):
+        return set(ids)
     # One exists within the other, so that the way from a series to its locations leads over its instances.
     lies = sa.exists().where(locations.c.instance == instances.c.key, can_be_had(scope))
     something = sa.exists().where(instances.c.series == series.c.id, lies)
     return set(db.scalars(sa.select(series.c.id).where(series.c.id.in_(list(ids)), something)))
 
 
+def _all_can_be_had(db: sa.Connection, scope: Scope) -> bool:
+    """Whether nothing at all is missing, as a rule: then nobody's locations have to be looked at."""
+    sql = (
+        "SELECT EXISTS (SELECT 1 FROM locations WHERE state = 'missing') "
+        "OR EXISTS (SELECT 1 FROM stores WHERE state = 'gone')"
+    )
+    return scope.stores is None and not plain.execute(db, sql).scalar()
+
+
 def available_instances(db: sa.Connection, scope: Scope, keys: Collection[bytes]) -> set[bytes]:
     """Those of these instances that can be had now."""
+    if _all_can_be_had(db, scope):
+        return set(keys)
     there = sa.select(locations.c.instance).where(locations.c.instance.in_(list(keys)), can_be_had(scope))
     return set(db.scalars(there))
 

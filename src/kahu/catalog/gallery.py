@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from kahu.catalog import computed
+from kahu.catalog.plan import plan_of
 from kahu.catalog.schema import patients, results, series, series_stores, stores, studies, tags
 from kahu.catalog.scope import Scope
-from kahu.catalog.search import plan_of
 from kahu.dicom.query import Match, Query
 from kahu.errors import BadRequest, NotFound
 

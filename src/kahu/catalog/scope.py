@@ -36,14 +36,16 @@ class Scope:
             )
         return sa.and_(sa.true(), *conditions)
 
-    def instances_clause(self, series: sa.FromClause = schema.series) -> sa.ColumnElement[bool]:
+    def instances_clause(
+        self, series: sa.FromClause = schema.series, instances: sa.FromClause = schema.instances
+    ) -> sa.ColumnElement[bool]:
         """The condition on rows of `instances` joined with `series`: an instance that lies only in stores out
         of scope is out of scope, even if its series is not."""
         if self.stores is None:
             return self.clause(series)
         at = schema.locations.alias().c
         lies = sa.exists().where(
-            at.instance == schema.instances.c.key, at.store.in_(sorted(self.stores)), at.state != "conflict"
+            at.instance == instances.c.key, at.store.in_(sorted(self.stores)), at.state != "conflict"
         )
         return sa.and_(self.clause(series), lies)
 

@@ -1,68 +1,22 @@
-"""A `Query` -> rows, counts, facets; all within a scope.
+"""A `Query` -> rows, counts, facets; all within a scope."""
 
-Conditions are sorted by the level that they speak of. Those of the levels above the query's are joined; those of
-the levels below mean "has one that": a study matches ``Modality=CT`` if one of its series does, and conditions of
-the same level must hold for the same entity.
-"""
-
-import re
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
-from kahu.catalog import columns, computed
-from kahu.catalog.fold import fold, folded
-from kahu.catalog.matching import Condition, condition
-from kahu.catalog.schema import (
-    instances,
-    patients,
-    results,
-    series,
-    series_stores,
-    stores,
-    studies,
-    tags,
-)
+from kahu.catalog import columns, computed, kept, pages
+from kahu.catalog.candidates import narrowed
+from kahu.catalog.matching import Condition
+from kahu.catalog.plan import JOINED, Plan, plan_of
+from kahu.catalog.schema import instances, patients, results, series, series_stores, stores, studies, tags
 from kahu.catalog.scope import Scope
-from kahu.dicom.attributes import LEVEL_OF, Level
-from kahu.dicom.query import Match, Query, QueryLevel
-
-_UID = re.compile(r"\d+(\.\d*)+")
+from kahu.dicom.query import Query, QueryLevel
 
 MOST = 50_000
 """rows in an answer, however many were asked for"""
-
-OWN = ("store", "tag", "verdict", "source")
-"""What can be matched besides attributes: the name of a store, the label of a tag, a result's verdict, and the
-Series Instance UID of what a result was made from"""
-
-_LEVELS: dict[QueryLevel, tuple[Level, ...]] = {
-    "PATIENT": ("PATIENT",),
-    "STUDY": ("PATIENT", "STUDY"),
-    "SERIES": ("PATIENT", "STUDY", "SERIES"),
-    "IMAGE": ("PATIENT", "STUDY", "SERIES", "IMAGE"),
-}
-_JOINED: dict[QueryLevel, sa.FromClause] = {
-    "PATIENT": patients,
-    "STUDY": studies.join(patients),
-    "SERIES": series.join(studies).join(patients),
-    "IMAGE": instances.join(series).join(studies).join(patients),
-}
-_ORDER: dict[QueryLevel, tuple[sa.ColumnElement[Any], ...]] = {
-    "PATIENT": (patients.c.id.desc(),),
-    "STUDY": (studies.c.date.desc(), studies.c.id.desc()),
-    "SERIES": (studies.c.date.desc(), studies.c.id.desc(), series.c.number.nulls_last(), series.c.id),
-    "IMAGE": (
-        series.c.study.desc(),
-        series.c.number.nulls_last(),
-        series.c.id,
-        instances.c.number.nulls_last(),
-        instances.c.uid,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -75,27 +29,108 @@ class Answer:
     more: bool
     """there are more rows than were asked for"""
     ignored: tuple[str, ...]
-    """conditions that cannot be answered, because the attribute is not read; they limited nothing"""
+    """conditions that cannot be answered, because they speak of what is computed; they limited nothing"""
+    extra: tuple[dict[str, Any], ...] = ()
+    """for each row, the attributes that were asked for besides, from the header of an object of that entity: DICOM
+    JSON (PS3.18 F.2), tag -> attribute; empty: none were asked for"""
+    whole: bool = True
+    """everything was looked at; if not, the time ran out as headers were read, and there may be more"""
 
 
 def find(db: sa.Connection, query: Query, scope: Scope) -> Answer:
     """The entities of the query's level that match, in a stable order."""
     plan = plan_of(query, scope)
     limit = MOST if query.limit is None else min(query.limit, MOST)
-    tables = [columns.TABLES[level] for level in _LEVELS[query.level]]
-    chosen = [column.label(f"{table.name}_{column.name}") for table in tables for column in table.c]
-    statement = plan.select(*chosen).order_by(*_ORDER[query.level]).limit(limit + 1).offset(query.offset)
-    found = db.execute(statement).mappings().all()
-    page = [
-        {
-            table.name: {column.name: row[f"{table.name}_{column.name}"] for column in table.c}
-            for table in tables
-        }
-        for row in found[:limit]
-    ]
-    rows = [_attributes(query.level, row) for row in page]
+    whole = True
+    if plan.kept:
+        order = ordered(db, query, plan)
+        ids, whole = kept.matching(db, query, scope, plan.kept, order, query.offset + limit + 1)
+        ids = ids[query.offset :]
+    else:
+        ids = list(db.scalars(ordered(db, query, plan).limit(limit + 1).offset(query.offset)))
+    page = ids[:limit]
+    rows = pages.rows(db, query.level, page)
     computed.add(db, query, scope, page, rows)
-    return Answer(rows, len(found) > limit, plan.ignored)
+    extra = kept.included(db, query, scope, page)
+    return Answer(rows, len(ids) > limit, plan.ignored, extra, whole)
+
+
+# In the order of the answer
+
+
+class _InThisOrder(sa.Join):
+    """A join that is made from left to right: a planner without statistics may think better of it."""
+
+    inherit_cache = True
+
+
+@compiles(_InThisOrder, "sqlite")
+def _cross(element: Any, compiler: Any, **options: Any) -> str:
+    options.pop("asfrom", None)
+    tables = (compiler.process(table, asfrom=True, **options) for table in (element.left, element.right))
+    return f"{' CROSS JOIN '.join(tables)} ON {compiler.process(element.onclause, **options)}"
+
+
+_OWN: dict[QueryLevel, tuple[sa.FromClause, sa.FromClause]] = {
+    "PATIENT": (patients, patients),
+    "STUDY": (studies, studies),
+    "SERIES": (
+        _InThisOrder(studies, series, series.c.study == studies.c.id),
+        studies.join(series, series.c.study == studies.c.id),
+    ),
+    "IMAGE": (
+        _InThisOrder(series, instances, instances.c.series == series.c.id),
+        series.join(instances, instances.c.series == series.c.id),
+    ),
+}
+"""the tables that an order needs: to be walked in that order, and to be asked for some rows"""
+_ORDER: dict[QueryLevel, tuple[sa.ColumnElement[Any], ...]] = {
+    "PATIENT": (patients.c.id.desc(),),
+    "STUDY": (studies.c.date.desc(), studies.c.id.desc()),
+    "SERIES": (studies.c.date.desc(), studies.c.id.desc(), series.c.number.nulls_last(), series.c.id),
+    "IMAGE": (
+        series.c.study.desc(),
+        series.c.number.nulls_last(),
+        series.c.id,
+        instances.c.number.nulls_last(),
+        instances.c.uid,
+    ),
+}
+_KEY: dict[QueryLevel, sa.Column[Any]] = {
+    "PATIENT": patients.c.id,
+    "STUDY": studies.c.id,
+    "SERIES": series.c.id,
+    "IMAGE": instances.c.key,
+}
+
+
+def ordered(db: sa.Connection, query: Query, plan: Plan) -> sa.Select[Any]:
+    """The ids of what the indexed conditions of a query match, in the order of its answer."""
+    few = narrowed(db, query)
+    walked, asked = _OWN[query.level]
+    statement = sa.select(_KEY[query.level]).select_from(walked if few is None else asked)
+    if few is not None:
+        statement = statement.where(few)
+    return statement.where(*_own_conditions(plan)).order_by(*_ORDER[query.level])
+
+
+def _own_conditions(plan: Plan) -> list[Condition]:
+    """Those of levels whose tables the order does not need, as something that a parent is like."""
+    above: list[Condition] = []
+    patient = plan.conditions["PATIENT"]
+    if plan.level != "PATIENT" and patient:
+        of = sa.select(1).select_from(patients).where(patients.c.id == studies.c.patient, *patient)
+        above.append(sa.exists(of.correlate(studies)))
+    elif plan.level == "PATIENT":
+        above += patient
+    above += plan.conditions["STUDY"]
+    if plan.level == "IMAGE" and above:
+        of = sa.select(1).select_from(studies).where(studies.c.id == series.c.study, *above)
+        above = [sa.exists(of.correlate(series))]
+    return above + plan.conditions["SERIES"] + plan.conditions["IMAGE"]
+
+
+# Counts and facets
 
 
 def count(db: sa.Connection, query: Query, scope: Scope) -> int:
@@ -114,13 +149,13 @@ def facets(
 
 def _facet(db: sa.Connection, query: Query, scope: Scope, keyword: str, most: int) -> list[tuple[str, int]]:
     others = tuple(match for match in query.matches if match.keyword != keyword)
-    plan = plan_of(replace(query, level="SERIES", matches=others), scope)
+    conditions = plan_of(replace(query, level="SERIES", matches=others), scope).all()
     value: sa.ColumnElement[str]
-    joined = _JOINED["SERIES"]
+    joined = JOINED["SERIES"]
     if keyword == "store":
         value, joined = stores.c.name, joined.join(series_stores).join(stores)
         if scope.stores is not None:
-            plan.conditions.append(stores.c.id.in_(sorted(scope.stores)))
+            conditions.append(stores.c.id.in_(sorted(scope.stores)))
     elif keyword == "tag":
         value, joined = tags.c.label, joined.join(tags, tags.c.series_uid == series.c.uid)
     elif keyword == "verdict":
@@ -131,124 +166,9 @@ def _facet(db: sa.Connection, query: Query, scope: Scope, keyword: str, most: in
     rows = db.execute(
         sa.select(value, number)
         .select_from(joined)
-        .where(*plan.conditions, sa.func.coalesce(value, "") != "")
+        .where(*conditions, sa.func.coalesce(value, "") != "")
         .group_by(value)
         .order_by(number.desc(), value)
         .limit(most)
     )
     return [(text, n) for text, n in rows]
-
-
-# From a query to SQL
-
-
-@dataclass
-class Plan:
-    """A query, as SQL."""
-
-    joined: sa.FromClause
-    conditions: list[Condition] = field(default_factory=list)
-    ignored: tuple[str, ...] = ()
-
-    def select(self, *chosen: sa.ColumnElement[Any]) -> sa.Select[Any]:
-        return sa.select(*chosen).select_from(self.joined).where(*self.conditions)
-
-
-def plan_of(query: Query, scope: Scope) -> Plan:
-    """The SQL that a query stands for."""
-    by_level: dict[Level, list[Condition]] = defaultdict(list)
-    ignored = []
-    for match in query.matches:
-        match = replace(match, values=tuple(columns.clean(value) for value in match.values))
-        level = _level(match)
-        if level is None:
-            ignored.append(".".join(match.keyword_path))
-        else:
-            by_level[level].append(_condition(match, scope))
-    if query.study:
-        by_level["STUDY"].append(studies.c.uid == query.study)
-    if query.series:
-        by_level["SERIES"].append(series.c.uid == query.series)
-    by_level["SERIES"] += [_has_word(word) for word in fold(columns.clean(query.text)).split()]
-
-    by_level["SERIES"].append(scope.clause())
-    if query.level == "IMAGE":
-        by_level["IMAGE"].append(scope.instances_clause())
-    elif by_level["IMAGE"]:
-        inner = (instances.c.series == series.c.id, *by_level["IMAGE"], scope.instances_clause())
-        by_level["SERIES"].append(
-            sa.exists(sa.select(1).select_from(instances).where(*inner).correlate(series))
-        )
-    if query.level in ("PATIENT", "STUDY"):
-        inner = (series.c.study == studies.c.id, *by_level["SERIES"])
-        by_level["STUDY"].append(sa.exists(sa.select(1).select_from(series).where(*inner).correlate(studies)))
-    if query.level == "PATIENT":
-        inner = (studies.c.patient == patients.c.id, *by_level["STUDY"])
-        by_level["PATIENT"].append(
-            sa.exists(sa.select(1).select_from(studies).where(*inner).correlate(patients))
-        )
-    conditions = [each for level in _LEVELS[query.level] for each in by_level[level]]
-    return Plan(_JOINED[query.level], conditions, tuple(ignored))
-
-
-def _level(match: Match) -> Level | None:
-    """The level that a condition speaks of; None: it cannot be answered."""
-    if len(match.keyword_path) > 1:
-        return None
-    if match.keyword in ("ModalitiesInStudy", "SOPClassesInStudy"):
-        return "STUDY"
-    if match.keyword in OWN:
-        return "SERIES"
-    return LEVEL_OF.get(match.keyword)
-
-
-def _condition(match: Match, scope: Scope) -> Condition:
-    if match.keyword in OWN:
-        return _own(match, scope)
-    if match.keyword in ("ModalitiesInStudy", "SOPClassesInStudy"):
-        other = series.alias()
-        text = other.c.modality if match.keyword == "ModalitiesInStudy" else other.c.sop_class
-        return sa.exists().where(other.c.study == studies.c.id, scope.clause(other), condition(match, text))
-    return condition(match)
-
-
-def _own(match: Match, scope: Scope) -> Condition:
-    # Aliases, because a facet may have joined the tables themselves.
-    if match.keyword == "store":
-        lies, place = series_stores.alias().c, stores.alias().c
-        named = (lies.series == series.c.id, lies.store == place.id, place.name.in_(match.values))
-        return sa.exists().where(
-            *named, sa.true() if scope.stores is None else place.id.in_(sorted(scope.stores))
-        )
-    if match.keyword == "tag":
-        tag = tags.alias().c
-        return sa.exists().where(tag.series_uid == series.c.uid, tag.label.in_(match.values))
-    result = results.alias().c
-    if match.keyword == "verdict":
-        said: Condition = result.verdict.in_(match.values)
-    else:
-        sources = sa.cast(result.sources, sa.Text)
-        said = sa.or_(*(sources.contains(f'"{uid}"', autoescape=True) for uid in match.values))
-    return sa.exists().where(result.series_uid == series.c.uid, said)
-
-
-def _has_word(word: str) -> Condition:
-    tag = tags.alias().c
-    tagged = sa.exists().where(
-        tag.series_uid == series.c.uid, folded(tag.label).contains(word, autoescape=True)
-    )
-    found = [series.c.words.contains(word, autoescape=True), tagged]
-    if _UID.fullmatch(word):  # how one begins; its digits within would be found in every other one
-        study = sa.select(studies.c.id).where(studies.c.uid.startswith(word, autoescape=True))
-        found += [series.c.uid.startswith(word, autoescape=True), series.c.study.in_(study)]
-    return sa.or_(*found)
-
-
-# From SQL to rows
-
-
-def _attributes(level: QueryLevel, row: dict[str, dict[str, Any]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for each in _LEVELS[level]:
-        found |= columns.attributes_of(each, row[columns.TABLES[each].name])
-    return found

@@ -13,7 +13,7 @@ It says what pydicom's `Dataset.to_json` says, but for this:
 import math
 import struct
 from base64 import b64encode
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -28,7 +28,7 @@ from kahu.dicom.elements import BINARY, LONG, SHORT, Odd, elements, items, key_o
 from kahu.dicom.walk import CHARACTER_SET, LONG_VALUE, Omitted
 from kahu.errors import NotFound
 
-__all__ = ["BULK_PREFIX", "bulk_base", "to_json", "value_at", "values_of_text"]
+__all__ = ["BULK_PREFIX", "attributes", "bulk_base", "to_json", "value_at", "values_of_text"]
 
 BULK_PREFIX = "kahu-bulk:"
 """What every BulkDataURI begins with; the door that sends the document puts its own base there instead."""
@@ -68,6 +68,29 @@ def to_json(
         instance[name] = {"vr": pixels_vr, "BulkDataURI": f"{bulk_base}/{name}"}
         instance = dict(sorted(instance.items()))
     return msgspec.json.encode(instance)
+
+
+def attributes(
+    raw: bytes, implicit: bool, omitted: Iterable[Omitted], tags: Collection[int] | None = None
+) -> dict[str, Any]:
+    """The DICOM JSON object of a header, as Python has it: of these attributes of its first level, if it has them;
+    None: of all. Values that `to_json` only points at are left out, wherever they lie."""
+    wanted = None if tags is None else {key_of_tag(tag) for tag in tags}
+    if wanted is not None and not any(struct.pack("<I", key) in raw for key in wanted):
+        return {}
+    writer = _Writer(raw, {value.at for value in omitted}, "", wanted)
+    whole = writer.dataset(0, len(raw), implicit, _Item("", text.DEFAULT, signed=False, depth=0))
+    return _without_bulk(whole)
+
+
+def _without_bulk(data_set: _Json) -> _Json:
+    kept = {}
+    for tag, attribute in data_set.items():
+        if attribute["vr"] == "SQ" and "Value" in attribute:
+            kept[tag] = {"vr": "SQ", "Value": [_without_bulk(item) for item in attribute["Value"]]}
+        elif "BulkDataURI" not in attribute:
+            kept[tag] = attribute
+    return kept
 
 
 def value_at(raw: bytes, implicit: bool, omitted: Iterable[Omitted], path: str) -> bytes | Omitted:
@@ -131,14 +154,19 @@ class _Item:
 class _Writer:
     """Writes one instance. It goes down into sequences by itself, to a fixed depth."""
 
-    def __init__(self, raw: bytes, absent: Container[int], base: str) -> None:
+    def __init__(
+        self, raw: bytes, absent: Container[int], base: str, wanted: Container[int] | None = None
+    ) -> None:
+        """`wanted`: keys of the attributes of the first level to write; None: of all."""
         self._raw = raw
         self._absent = absent
         self._base = base
+        self._wanted = wanted
 
     def dataset(self, at: int, end: int, implicit: bool, item: _Item) -> _Json:
         """The attributes that lie in `raw[at:end]`. Odd: they cannot be read."""
         raw = self._raw
+        wanted = None if item.depth else self._wanted
         result: _Json = {}
         creators: dict[int, str] = {}
         waiting: list[tuple[str, str, int, int]] = []  # for Pixel Representation, which may come later
@@ -148,12 +176,15 @@ class _Writer:
             name = _name(key)
             if key == CHARACTER_SET:
                 item = replace(item, charset=text.encodings(raw[start:stop]))
-                result[name] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+                if wanted is None or key in wanted:
+                    result[name] = {"vr": "CS", "Value": ["ISO_IR 192"]}
                 continue
             if key == _SIGNED:
                 item = replace(item, signed=raw[start : start + 2] == b"\1\0")
             elif key & 1 and 0x10 <= key >> 16 <= 0xFF:
                 creators[_block(key, key >> 16)] = raw[start:stop].decode("latin-1").strip(" \0")
+            if wanted is not None and key not in wanted:
+                continue
             vr = _STATED[stated] or _known_vr(key, creators, raw[start - 4 : start])
             if vr == "SQ":
                 result[name] = self._sequence(name, start, stop, implicit, item)
