@@ -110,8 +110,12 @@ class Database:
                 with connection.begin():
                     yield connection
         except sa.exc.OperationalError as error:
-            if "full" in str(error.orig):
+            said = str(error.orig)
+            if "full" in said:
                 raise StorageFull("the disk of the catalogue is full", "free some space") from error
+            if "readonly" in said or "read-only" in said:
+                hint = "look at its disk, and whether Kahu may write there"
+                raise StorageFull("the catalogue cannot be written", hint) from error
             raise
         finally:
             self.generation += not log

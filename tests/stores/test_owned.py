@@ -2,8 +2,14 @@
 
 import errno
 import os
+import resource
 import shutil
+import signal
+import stat
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +17,7 @@ import pytest
 from kahu.errors import StorageFull
 from kahu.stores import OwnedStore
 from kahu.stores.owned import OwnedFolder
-from kahu.testing.stores import OwnedStoreTests, Put, ct, nothing
+from kahu.testing.stores import OwnedStoreTests, Put, ct, sent
 
 
 class TestOwnedFolder(OwnedStoreTests):
@@ -42,35 +48,78 @@ class TestOwnedFolder(OwnedStoreTests):
 
 
 def test_what_was_kept_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
-    entry = OwnedFolder(tmp_path).write([ct(1)])
+    entry = sent(OwnedFolder(tmp_path), ct(1))
     assert OwnedFolder(tmp_path).read(entry, 0, entry.size) == ct(1)
 
 
 def test_file_and_folder_are_synced_before_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = OwnedFolder(tmp_path)
-    synced: list[str] = []
+    synced: list[Path] = []
     fsync = os.fsync
 
     def remember(descriptor: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", remember)
-    entry = store.write([ct(1)])
-    file, folder = synced
-    assert Path(file).parent == tmp_path / "spool"
-    assert Path(folder) == (tmp_path / "objects" / entry.key).parent
+    path = tmp_path / "objects" / sent(store, ct(1)).key
+    assert synced == [path, path.parent]
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sync_of_a_folder_does_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = OwnedFolder(tmp_path)
+    all_at_it = threading.Barrier(8)
+    folders: list[int] = []
+    fsync = os.fsync
+
+    def counted(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            folders.append(descriptor)
+            time.sleep(0.2)  # the others come meanwhile
+        else:
+            all_at_it.wait()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    with ThreadPoolExecutor(8) as pool:
+        entries = list(pool.map(lambda n: sent(store, ct(n)), range(8)))
+    assert len({entry.key for entry in entries}) == 8
+    assert len({entry.key[:2] for entry in entries}) <= len(folders) < 8
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("call", ["fsync", "rename", "open"])
+def test_a_disk_that_cannot_be_written_is_said_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+) -> None:
     store = OwnedFolder(tmp_path)
 
-    def full(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", full)
+    if call == "open":
+        monkeypatch.setattr("kahu.stores.owned._Spooled", fails)
+    else:
+        monkeypatch.setattr(os, call, fails)
     with pytest.raises(StorageFull) as said:
-        store.write([ct(1)])
+        sent(store, ct(1))
     assert said.value.hint
-    assert list(store.scan(nothing)) == []
+    assert ("full" in str(said.value)) == (number in (errno.ENOSPC, errno.EDQUOT))
+    monkeypatch.undo()
+    store.sweep(lambda _key: False)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_that_cannot_grow_is_said(tmp_path: Path) -> None:
+    """A real limit of the system, as a full disk is one."""
+    store = OwnedFolder(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(StorageFull), store.spool() as spooled:
+            spooled.write(bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
     assert list((tmp_path / "spool").iterdir()) == []

@@ -10,14 +10,16 @@ The contract, and its awkward moments:
   read, is `Refused` with an empty stamp: the next scan tries again.
 * `read` gives exactly the bytes that were indexed: it checks `stamp` on every call, and raises `BytesChanged`
   when the object was replaced, `BytesMissing` when it, or the store, is gone. Never wrong bytes, never fewer.
-* `write` is all or nothing: when it returns, the bytes are synced under a fresh key; when it raises or the
-  process dies, at most an unseen file is left, which `sweep` removes.
+* What is sent to a store of Kahu's own is spooled, kept, synced. Nobody sees it in the spool; `keep` gives it a key,
+  that no row knows yet; after `sync` it outlasts a power cut, and a row may speak of it. What is left of the way when
+  the process dies, or when one of the steps raises, is unseen and removed: by `close` or `delete`, else by `sweep`.
+  A disk that is full or cannot be written is `StorageFull` at any step, also at `sync`: then the bytes are lost.
 * Keys are opaque to everyone else. Calls are plain, blocking, and safe from many threads.
 
 `kahu.testing.stores` says all this as tests; every store passes them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -94,17 +96,18 @@ class Store(Protocol):
 class OwnedStore(Store, Protocol):
     """A store that Kahu owns: nobody else writes there."""
 
-    def write(self, chunks: Iterable[bytes]) -> Entry:
-        """Puts bytes under a fresh key, synced. StorageFull."""
-
     def spool(self) -> BinaryIO:
-        """A temporary file in the same place, for bytes that are still arriving; gone when closed."""
+        """A temporary file in the same place, for bytes that are still arriving; gone when closed. StorageFull, also
+        when it is written."""
 
     def keep(self, spooled: BinaryIO) -> Entry:
-        """Puts what was spooled under a fresh key, synced, without copying it."""
+        """Puts what was spooled under a fresh key, without copying it. StorageFull."""
+
+    def sync(self, spooled: BinaryIO, entry: Entry) -> None:
+        """Returns when what was kept, and is not closed yet, is on disk under its key. StorageFull."""
 
     def delete(self, key: str) -> None:
-        """Removes an object; not an error if it is gone already."""
+        """Removes an object; not an error if it is gone already. StorageFull: it cannot be removed."""
 
     def sweep(self, known: Callable[[str], bool]) -> int:
         """Removes what no row knows; returns how many. Only while nothing is being written."""

@@ -1,15 +1,19 @@
 """A folder that Kahu owns: what was sent here, and results. Nobody else writes there.
 
-Bytes arrive in a spool beside the objects and are renamed when they are whole and on disk.
+Bytes arrive in a spool beside the objects and are renamed when they are whole. Objects lie on 256 shelves: one is
+filled for a while, then another, so that what comes together lies together and one sync of a shelf does for many.
 """
 
 import errno
 import io
 import os
+import random
 import re
+import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,9 +25,10 @@ from kahu.stores.reading import stamp_of
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OURS = re.compile(r"[0-9a-f]{32}\.dcm")
 _SHELVES = [f"{number:02x}" for number in range(256)]
+_IN_A_ROW = 1000
+"""objects that come to lie on one shelf before the next is taken"""
 
 
 class OwnedFolder(Folder):
@@ -32,37 +37,41 @@ class OwnedFolder(Folder):
     def __init__(self, root: Path) -> None:
         super().__init__(root / "objects")
         self._spool = root / "spool"
-        self._spool.mkdir(parents=True, exist_ok=True)
-        for shelf in _SHELVES:  # made beforehand, so that keeping an object touches one folder only
-            (self.root / shelf).mkdir(parents=True, exist_ok=True)
-        _sync_folder(self.root)
+        self._numbers = count(random.randrange(len(_SHELVES)) * _IN_A_ROW)
+        with _said():
+            self._spool.mkdir(parents=True, exist_ok=True)
+            for shelf in _SHELVES:  # made beforehand, so that keeping an object touches one folder only
+                (self.root / shelf).mkdir(parents=True, exist_ok=True)
+            for folder in (self.root, root, root.parent):
+                _sync_folder(folder)
+        self._shelves = {shelf: _Shelf(self.root / shelf) for shelf in _SHELVES}
 
     def spool(self) -> BinaryIO:
-        """A temporary file that can be written, read and `keep`t; gone when closed. StorageFull when written."""
-        return _Spooled(self._spool / uuid.uuid4().hex)
+        """A temporary file that can be written, read and `keep`t; gone when closed. StorageFull, also when it is
+        written."""
+        with _said():
+            return _Spooled(self._spool / uuid.uuid4().hex)
 
     def keep(self, spooled: BinaryIO) -> Entry:
-        """Puts what was spooled under a fresh key, synced, without copying it."""
+        """Puts what was spooled under a fresh key, without copying it. StorageFull."""
         assert isinstance(spooled, _Spooled)
-        name = spooled.path.name
-        key = f"{name[:2]}/{name}.dcm"
-        with _full_is_said():
-            os.fsync(spooled.fileno())
+        shelf = _SHELVES[next(self._numbers) // _IN_A_ROW % len(_SHELVES)]
+        key = f"{shelf}/{shelf}{uuid.uuid4().hex[2:]}.dcm"
+        with _said():
             spooled.path.rename(self.root / key)
-            _sync_folder(self.root / name[:2])
         status = os.fstat(spooled.fileno())
         return Entry(key, status.st_size, stamp_of(status))
 
-    def write(self, chunks: Iterable[bytes]) -> Entry:
-        """Puts bytes under a fresh key, synced. StorageFull."""
-        with self.spool() as spooled:
-            for chunk in chunks:
-                spooled.write(chunk)
-            return self.keep(spooled)
+    def sync(self, spooled: BinaryIO, entry: Entry) -> None:
+        """Returns when what was kept, and is not closed yet, is on disk under its key. StorageFull."""
+        with _said():
+            os.fsync(spooled.fileno())
+            self._shelves[entry.key[:2]].sync()
 
     def delete(self, key: str) -> None:
-        """Removes an object; not an error if it is gone already."""
-        (self.root / key).unlink(missing_ok=True)
+        """Removes an object; not an error if it is gone already. StorageFull: it cannot be removed."""
+        with _said():
+            (self.root / key).unlink(missing_ok=True)
 
     def sweep(self, known: Callable[[str], bool]) -> int:
         """Removes what no row knows, asked in ascending order of keys; returns how many. Files that are not
@@ -90,25 +99,50 @@ class _Spooled(io.FileIO):
     def write(self, data: "ReadableBuffer", /) -> int:
         """All of `data`, or StorageFull."""
         left = memoryview(data)
-        with _full_is_said():
+        with _said():
             while left:
                 left = left[super().write(left) :]
         return len(memoryview(data))
 
     def close(self) -> None:
         if not self.closed:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be removed now is swept later
+                self.path.unlink()
         super().close()
 
 
+class _Shelf:
+    """A folder whose entries are synced for many at once: who comes while others are at it waits, and is mostly
+    done when they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._turn = threading.Lock()
+        self._times = count(1)
+        self._synced = 0
+
+    def sync(self) -> None:
+        """Returns when the entries that have been made are on disk."""
+        asked = next(self._times)
+        with self._turn:
+            if self._synced < asked:
+                began = next(self._times)
+                _sync_folder(self._folder)
+                self._synced = began
+
+
 @contextmanager
-def _full_is_said() -> Iterator[None]:
+def _said() -> Iterator[None]:
+    """Says why the store cannot be written: StorageFull."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("the disk of Kahu's own store is full", "free some space") from error
-        raise
+        raise StorageFull(
+            f"Kahu's own store cannot be written: {error.strerror}",
+            "look at its disk, and whether Kahu may write there",
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:
