@@ -68,7 +68,7 @@ class Audit:
         if not rows:
             return
         try:
-            with self._database.write() as db:
+            with self._database.write(log=True) as db:
                 db.execute(audit.insert(), rows)
         except BaseException:
             with self._turn:

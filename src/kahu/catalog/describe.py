@@ -4,7 +4,7 @@ It is made on first ask and kept for whole series, in parts, compressed; for as 
 or leaves it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -28,9 +28,22 @@ class _Series:
     uid: str
     study_uid: str
     revision: int
+    changed: float
     instances: int
     visible: int
     """instances in scope"""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Metadata that can be had."""
+
+    instances: int
+    """how many it is of"""
+    state: tuple[object, ...]
+    """is another whenever the metadata are"""
+    pieces: Callable[[], Iterator[bytes]]
+    """gives one JSON array in pieces; it reads the database"""
 
 
 def metadata(
@@ -41,21 +54,35 @@ def metadata(
 
     NotFound: there is none in scope; raised before the first piece.
     """
+    return described(database, scope, study, series, instance).pieces()
+
+
+def described(
+    database: Database, scope: Scope, study: str = "", series: str = "", instance: str = ""
+) -> Described:
+    """What `metadata` would give, before it is made. NotFound."""
     wanted = within(scope, study, series, instance)
     with database.read() as db:
         found = _series(db, wanted)
     if not found:
         raise NotFound("there is no such study, series or instance here")
-    whole = not instance
-    return _array(
-        piece
-        for each in found
-        for piece in (
-            _kept(database, each)
-            if whole and each.visible == each.instances
-            else _made(database, each, wanted)
-        )
+    state = (
+        instance,
+        *(fact for each in found for fact in (each.uid, each.revision, each.changed, each.visible)),
     )
+
+    def pieces() -> Iterator[bytes]:
+        return _array(
+            piece
+            for each in found
+            for piece in (
+                _kept(database, each)
+                if not instance and each.visible == each.instances
+                else _made(database, each, wanted)
+            )
+        )
+
+    return Described(sum(each.visible for each in found), state, pieces)
 
 
 def _array(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -69,10 +96,10 @@ def _array(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _series(db: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[_Series]:
     c = schema.series.c
     rows = db.execute(
-        sa.select(c.id, c.uid, schema.studies.c.uid, c.revision, c.instances, sa.func.count())
+        sa.select(c.id, c.uid, schema.studies.c.uid, c.revision, c.changed, c.instances, sa.func.count())
         .select_from(HIERARCHY)
         .where(wanted)
-        .group_by(c.id, c.uid, schema.studies.c.uid, c.revision, c.instances, c.number)
+        .group_by(c.id, c.uid, schema.studies.c.uid, c.revision, c.changed, c.instances, c.number)
         .order_by(c.number.nulls_last(), c.id)
     )
     return [_Series(*row) for row in rows]

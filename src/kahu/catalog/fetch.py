@@ -1,9 +1,11 @@
 """Where an object is; its metadata, its bytes."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +16,7 @@ from pydicom.filereader import read_dataset
 from kahu.catalog import columns, schema
 from kahu.catalog.computed import can_be_had
 from kahu.catalog.describe import metadata
-from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted, within
+from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted
 from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
@@ -38,6 +40,9 @@ __all__ = [
 ]
 
 _at = schema.locations.c
+
+_PIECE = 1 << 20
+"""bytes of a file that are read at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,45 +129,60 @@ def instances(
     db: sa.Connection, scope: Scope, study: str = "", series: str = "", instance: str = ""
 ) -> list[Located]:
     """The instances of a study or of a series, or one, in `ORDER`. NotFound: there is none in scope."""
-    wanted = within(scope, study, series, instance)
-    lie = _locations(db, scope, wanted)
-    rows = db.execute(
-        sa.select(
-            schema.instances,
-            schema.series.c.uid.label("series_uid"),
-            schema.studies.c.uid.label("study_uid"),
-            schema.headers.c.transfer_syntax,
-            schema.headers.c.pixels_vr,
-        )
-        .select_from(HIERARCHY.join(schema.headers, schema.headers.c.key == schema.instances.c.key))
-        .where(wanted)
-        .order_by(*ORDER)
-    )
-    found = [_located(row, lie.get(row.key, [])) for row in rows]
+    named: dict[str, Any] = {"study": study, "series": series}
+    if instance:
+        named["instance"] = schema.instance_key(instance)
+    named = {name: value for name, value in named.items() if value}
+    rows = db.execute(_query(scope, tuple(named)), named)
+    found = [_located(list(of_one)) for _, of_one in groupby(rows, itemgetter(0))]
     if not found:
         raise NotFound("there is no such study, series or instance here")
     return found
 
 
-def _locations(
-    db: sa.Connection, scope: Scope, wanted: sa.ColumnElement[bool]
-) -> dict[bytes, list[sa.Row[Any]]]:
-    """Where the instances can be had now, by their keys."""
-    rows = db.execute(
-        sa.select(schema.locations)
-        .select_from(HIERARCHY.join(schema.locations, _at.instance == schema.instances.c.key))
-        .where(wanted, can_be_had(scope))
-        .order_by(_at.id)
+_NAMED = {"study": schema.studies.c.uid, "series": schema.series.c.uid, "instance": schema.instances.c.key}
+
+
+@lru_cache(maxsize=64)
+def _query(scope: Scope, named: tuple[str, ...]) -> sa.Select[Any]:
+    """Instances with each location that they can be had from, or with none. Kept, because to put a query together
+    takes ten times as long as to ask it."""
+    i, h = schema.instances.c, schema.headers.c
+    lies = sa.and_(_at.instance == i.key, can_be_had(scope))
+    return (
+        sa.select(
+            i.key,
+            i.uid,
+            i.sop_class,
+            i.number,
+            i.frames.label("how_many"),
+            i.attributes,
+            schema.series.c.uid.label("series_uid"),
+            schema.studies.c.uid.label("study_uid"),
+            h.transfer_syntax.label("header_syntax"),
+            h.pixels_vr,
+            _at.id,
+            _at.store,
+            _at.key.label("at"),
+            _at.size,
+            _at.stamp,
+            _at.transfer_syntax,
+            _at.dataset_offset,
+            _at.pixels_offset,
+            _at.pixels_length,
+            _at.frames,
+        )
+        .select_from(HIERARCHY.join(schema.headers, h.key == i.key).outerjoin(schema.locations, lies))
+        .where(scope.instances_clause(), *(_NAMED[name] == sa.bindparam(name) for name in named))
+        .order_by(*ORDER, _at.id)
     )
-    found: dict[bytes, list[sa.Row[Any]]] = defaultdict(list)
-    for row in rows:
-        found[row.instance].append(row)
-    return found
 
 
-def _located(row: sa.Row[Any], lies: Sequence[sa.Row[Any]]) -> Located:
+def _located(rows: Sequence[sa.Row[Any]]) -> Located:
     """Best are locations in the transfer syntax of the header that is kept: it says where their values are."""
-    syntax = row.transfer_syntax
+    row = rows[0]
+    lies = [row for row in rows if row.id is not None]
+    syntax = row.header_syntax
     if lies and all(at.transfer_syntax != syntax for at in lies):
         syntax = lies[0].transfer_syntax
     return Located(
@@ -171,24 +191,24 @@ def _located(row: sa.Row[Any], lies: Sequence[sa.Row[Any]]) -> Located:
         series_instance_uid=row.series_uid,
         study_instance_uid=row.study_uid,
         number=row.number,
-        frames=row.frames,
+        frames=row.how_many,
         attributes=columns.attributes_of("IMAGE", row._asdict()),
-        locations=tuple(_location(at, row.pixels_vr) for at in lies if at.transfer_syntax == syntax),
+        locations=tuple(_location(at) for at in lies if at.transfer_syntax == syntax),
     )
 
 
 _KEYWORDS = {"OF": "FloatPixelData", "OD": "DoubleFloatPixelData"}
 
 
-def _location(at: sa.Row[Any], vr: str | None) -> Location:
+def _location(at: sa.Row[Any]) -> Location:
     pixels = None
     if at.pixels_offset is not None:
-        keyword = _KEYWORDS.get(vr or "", "PixelData")
-        pixels = PixelData(at.pixels_offset, at.pixels_length, keyword, vr or "OW")
+        keyword = _KEYWORDS.get(at.pixels_vr or "", "PixelData")
+        pixels = PixelData(at.pixels_offset, at.pixels_length, keyword, at.pixels_vr or "OW")
     return Location(
         id=at.id,
         store=at.store,
-        entry=Entry(at.key, at.size, at.stamp),
+        entry=Entry(at.at, at.size, at.stamp),
         transfer_syntax=at.transfer_syntax,
         dataset_offset=at.dataset_offset,
         pixels=pixels,
@@ -247,22 +267,36 @@ def read(places: Places, located: Located, offset: int, length: int) -> bytes:
     raise failure
 
 
-def stream(places: Places, located: Located) -> Iterator[bytes]:
-    """The whole file in pieces, from the first location that has it in the size of the best.
+def stream(places: Places, located: Located, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The file in pieces, or its bytes from `start` up to `stop`, from the first location that has it in the size of
+    the best.
 
     Unavailable, BytesMissing, BytesChanged: none has; raised before the first piece.
     """
+    size = located.entry.size
+    stop = size if stop is None else min(stop, size)
     failure: Unavailable | None = None
     for location, store in _open(places, located):
-        if location.entry.size != located.entry.size:
+        if location.entry.size != size:
             continue  # another group 2; the size has been told already
         try:
-            return store.stream(location.entry)
+            if stop - start <= _PIECE:
+                return iter([store.read(location.entry, start, stop - start)])
+            if stop - start == size:
+                return store.stream(location.entry, _PIECE)
+            return _pieces(store, location.entry, start, stop)
         except (BytesChanged, BytesMissing) as error:
             error.store = location.store
             failure = failure or error
     assert failure
     raise failure
+
+
+def _pieces(store: Store, entry: Entry, start: int, stop: int) -> Iterator[bytes]:
+    """Some bytes of a file; the first are read before this returns."""
+    first = store.read(entry, start, min(_PIECE, stop - start))
+    rest = range(start + _PIECE, stop, _PIECE)
+    return chain([first], (store.read(entry, at, min(_PIECE, stop - at)) for at in rest))
 
 
 def _open(places: Places, located: Located) -> Iterator[tuple[Location, Store]]:

@@ -57,8 +57,15 @@ def _locations(database: Database, store_id: int, condition: sa.ColumnElement[bo
             if not keys:
                 return
             db.execute(sa.delete(locations).where(locations.c.id.in_([row.id for row in found])))
-            _instances(db, keys)
-            _leave(db, store_id, keys)
+            left(db, keys, [store_id])
+
+
+def left(db: sa.Connection, keys: Collection[bytes], store_ids: Collection[int]) -> None:
+    """To be called when locations of these instances in these stores have been forgotten: forgets what lies nowhere
+    any more."""
+    _instances(db, keys)
+    for store_id in store_ids:
+        _leave(db, store_id, keys)
 
 
 def _instances(db: sa.Connection, keys: Collection[bytes]) -> None:

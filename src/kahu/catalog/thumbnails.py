@@ -4,7 +4,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -27,44 +27,82 @@ _MOST = 256 << 20
 _ODD = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """The small picture of a series: where it is kept, or would be."""
+
+    series_uid: str
+    modality: str
+    path: Path | None
+    """None: only a part of the series is in scope, which has a middle of its own; its picture is not kept"""
+    state: tuple[object, ...]
+    """is another whenever the series is"""
+
+    def kept(self) -> bytes | None:
+        """The picture, if it has been made before."""
+        return self.path.read_bytes() if self.path and self.path.exists() else None
+
+
+def find(database: Database, cache: Path, series_uid: str, scope: Scope, study: str = "") -> Thumbnail:
+    """Of a series; of that study, where one is named. NotFound: there is none in scope."""
+    c = schema.series.c
+    query = sa.select(schema.series).where(c.uid == series_uid, scope.clause())
+    if study:
+        of_study = sa.select(schema.studies.c.id).where(schema.studies.c.uid == study)
+        query = query.where(c.study.in_(of_study))
+    with database.read() as db:
+        row = db.execute(query).mappings().first()
+        if row is None:
+            raise NotFound("there is no such study, series or instance here")
+        seen = computed.extent(db, scope, [dict(row)])[row["id"]].instances
+    state = (series_uid, row["revision"], row["changed"])
+    path = _path(cache, *state) if seen == row["instances"] else None
+    return Thumbnail(series_uid, row["modality"], path, (*state, seen))
+
+
+def make(database: Database, places: Places, wanted: Thumbnail, scope: Scope) -> bytes:
+    """Makes the picture, and keeps it. Unavailable, BytesMissing, BytesChanged: its bytes cannot be had now."""
+    with database.read() as db:
+        found = fetch.instances(db, scope, series=wanted.series_uid)
+    body = _picture(database, places, found, wanted.modality)
+    if wanted.path:
+        _keep(wanted, wanted.path, body)
+    return body
+
+
 def thumbnail(database: Database, places: Places, cache: Path, series_uid: str, scope: Scope) -> bytes:
     """A small JPEG: the slice in the middle of the series, or a tile that says what the series is.
 
     NotFound: no such series in scope. Unavailable, BytesMissing, BytesChanged: its bytes cannot be had now, and
     it has not been made before.
     """
-    c = schema.series.c
-    with database.read() as db:
-        row = (
-            db.execute(sa.select(schema.series).where(c.uid == series_uid, scope.clause())).mappings().first()
-        )
-        if row is None:
-            raise NotFound("there is no such series here")
-        seen = computed.extent(db, scope, [dict(row)])[row["id"]]
-    path = _path(cache, series_uid, row["revision"])
-    whole = seen.instances == row["instances"]  # a part of a series has a middle of its own
-    if whole and path.exists():
-        return path.read_bytes()
-    with database.read() as db:
-        found = fetch.instances(db, scope, series=series_uid)
-    body = _picture(database, places, found, row["modality"])
-    if whole:
-        _keep(path, body)
-    return body
+    wanted = find(database, cache, series_uid, scope)
+    return wanted.kept() or make(database, places, wanted, scope)
 
 
-def _path(cache: Path, series_uid: str, revision: int) -> Path:
+def forget(cache: Path, series_uid: str) -> None:
+    """Removes what is kept of a series."""
+    folder, name = _shelf(cache, series_uid)
+    for kept in folder.glob(f"{name}-*.jpg"):
+        kept.unlink(missing_ok=True)
+
+
+def _shelf(cache: Path, series_uid: str) -> tuple[Path, str]:
     name = hashlib.sha256(series_uid.encode()).hexdigest()[:32]
-    return cache / "thumbnails" / name[:2] / f"{name}-{revision}.jpg"
+    return cache / "thumbnails" / name[:2], name
 
 
-def _keep(path: Path, body: bytes) -> None:
+def _path(cache: Path, series_uid: str, revision: int, changed: float) -> Path:
+    folder, name = _shelf(cache, series_uid)
+    return folder / f"{name}-{revision}-{int(changed * 1000)}.jpg"
+
+
+def _keep(wanted: Thumbnail, path: Path, body: bytes) -> None:
     """Puts a picture into the cache, whole or not at all; those of former revisions go."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(body)
-    for former in path.parent.glob(f"{path.name.partition('-')[0]}-*.jpg"):
-        former.unlink(missing_ok=True)
+    forget(path.parents[2], wanted.series_uid)
     Path(file.name).replace(path)
 
 

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kahu.errors import FAULT, KahuError, Unauthorized
+from kahu.errors import FAULT, KahuError, NotAcceptable, Unauthorized
 
 _encoder = msgspec.json.Encoder()
 
@@ -22,8 +22,12 @@ class Json(Response):
 
 
 def refusal(error: KahuError) -> Response:
-    """An error as every door says it: `{"error": what was wrong, "hint": what to do}` with its status."""
-    answer = Json({"error": str(error), "hint": error.hint}, status_code=error.status)
+    """An error as every door says it: `{"error": what was wrong, "hint": what to do}` with its status; 406 adds
+    `acceptable`, the media types that can be had."""
+    document: dict[str, object] = {"error": str(error), "hint": error.hint}
+    if isinstance(error, NotAcceptable) and error.acceptable:
+        document["acceptable"] = error.acceptable
+    answer = Json(document, status_code=error.status)
     if isinstance(error, Unauthorized):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="kahu", Basic realm="kahu"'
     if error.status == 503:

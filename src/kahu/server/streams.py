@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -20,27 +20,73 @@ class Gone(Exception):
     """The client has closed the connection: there is nobody to answer."""
 
 
+_WATCH_AFTER = 0.05
+"""seconds of work before anyone looks whether the client is there still: most answers are given by then"""
+
+
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """What `work` returns; it is cancelled, and Gone raised, when the client closes the connection before.
 
-    For requests whose body has been read, or that have none.
+    For requests whose body has been read, or that have none. `work` is done in the task that calls.
     """
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_gone(receive))
+    watch = _Watch(receive)
     try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise Gone
+        return await work
+    except asyncio.CancelledError:
+        if watch.cancelled():
+            raise Gone from None
+        raise
     finally:
-        working.cancel()
-        watching.cancel()
-        await asyncio.wait((working, watching))
+        watch.end()
 
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class _Watch:
+    """Cancels the task that made it when the client closes the connection."""
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._left = False
+        self._receive = receive
+        self._task = task
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._begin)
+
+    def cancelled(self) -> bool:
+        """Whether a cancellation is this one's; then it is over."""
+        if self._left:
+            self._task.uncancel()
+        return self._left
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._watching:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        self._task.cancel()
+
+
+class Pieces(Response):
+    """An answer whose body is there, in pieces that are sent as they are: nothing is copied."""
+
+    def __init__(self, pieces: Sequence[bytes], status: int, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self._pieces = pieces
+        self.init_headers({"Content-Length": str(sum(map(len, pieces))), **headers})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces[:-1]:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": self._pieces[-1] if self._pieces else b""})
 
 
 class Streamed(Response):
@@ -57,8 +103,9 @@ class Streamed(Response):
         content_type: str,
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
+        status: int = 200,
     ) -> None:
-        self.status_code = 200
+        self.status_code = status
         self.background = None
         self._first = first
         self._rest = rest
@@ -73,12 +120,13 @@ class Streamed(Response):
         content_type: str,
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
+        status: int = 200,
     ) -> "Streamed":
         """An answer of `chunks`; the first is read now, so that a store that fails at once is a refusal."""
-        return cls(await anext(chunks, b""), chunks, content_type, length, headers)
+        return cls(await anext(chunks, b""), chunks, content_type, length, headers, status)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with aclosing(self._rest):
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -29,6 +29,11 @@ class Wanted:
     """a UID; ``*``: any; empty: the one that the standard presumes for the type"""
     quality: float = 1.0
 
+    @property
+    def specific(self) -> int:
+        """How much a range says; more of two that match decides (RFC 9110 §12.5.1)."""
+        return (self.type != "*/*") + (not self.type.endswith("/*")) + (self.multipart is not None)
+
     def matches(self, media_type: str, *, multipart: bool = False) -> bool:
         """Whether a body, or parts, of that media type will do."""
         if self.multipart not in (None, multipart):
@@ -66,26 +71,58 @@ def _read(text: str) -> Wanted:
     )
 
 
-def choose(
-    accepted: Sequence[Wanted], offer: Callable[[Wanted], Offer | None], available: Callable[[], str]
-) -> Offer:
-    """The best of what is accepted that can be given. `offer` says what would answer one range, if anything;
-    `available`, what could be had. NotAcceptable: nothing fits.
+def choose(accepted: Sequence[Wanted], offer: Callable[[Wanted], Offer | None]) -> Offer | None:
+    """The best of what is accepted that can be given; None: nothing is. `offer` says what would answer one range,
+    if anything.
     """
-    for one in accepted:
-        if one.quality > 0 and (found := offer(one)) is not None:
-            return found
-    raise NotAcceptable("none of the media types that are accepted can be given", f"accept {available()}")
+    return next((found for one in accepted if one.quality > 0 and (found := offer(one)) is not None), None)
+
+
+def admits(accepted: Sequence[Wanted], by: Wanted, media_type: str, *, multipart: bool = False) -> bool:
+    """Whether what the range `by` admits is refused (q=0) by none that is more specific (RFC 9110 §12.5.1)."""
+    return not any(
+        one.quality == 0 and one.specific >= by.specific and one.matches(media_type, multipart=multipart)
+        for one in accepted
+    )
 
 
 def choose_type(accepted: Sequence[Wanted], types: Sequence[str]) -> str:
-    """The choice where the body is one of a few media types, ours in order of preference."""
-    refused = {one.type for one in accepted if one.quality == 0}
+    """The choice where the body is one of a few media types, ours in order of preference. The most specific range
+    says how much a type is wanted; of equally wanted ones that comes first which the client names first.
+    NotAcceptable: nothing fits.
+    """
+    best: tuple[float, int] = (0, 0)
+    chosen = ""
+    for media_type in types:
+        fitting = [one for one in accepted if one.matches(media_type)]
+        if not fitting:
+            continue
+        most = max(fitting, key=lambda one: one.specific)
+        if most.quality and (most.quality, -accepted.index(most)) > (best if chosen else (0, -len(accepted))):
+            best, chosen = (most.quality, -accepted.index(most)), media_type
+    if not chosen:
+        raise cannot(types)
+    return chosen
 
-    def offer(one: Wanted) -> str | None:
-        return next((t for t in types if one.matches(t) and t not in refused), None)
 
-    return choose(accepted, offer, lambda: " or ".join(types))
+def cannot(acceptable: Sequence[str]) -> NotAcceptable:
+    """The refusal where none of what is accepted can be given."""
+    return NotAcceptable(
+        "none of the media types that are accepted can be given",
+        f"accept {' or '.join(acceptable[:12])}"
+        if acceptable
+        else "there is nothing of it that can be given",
+        acceptable,
+    )
+
+
+def ignored(params: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """The header that names parameters which are not understood (PS3.18 §8.3.4.2); none where all are."""
+    names = sorted(set(params) - set(known) - {"accept", "charset"})
+    if not names:
+        return {}
+    said = ", ".join(re.sub(r"[^\w.,-]", "?", name, flags=re.ASCII)[:64] for name in names[:20])
+    return {"Warning": f'299 kahu "These parameters were not understood and are ignored: {said}"'}
 
 
 def encoding(request: Request) -> str:

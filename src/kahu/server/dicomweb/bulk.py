@@ -1,7 +1,7 @@
 """WADO-RS: bulk data, the long values that metadata only point at (PS3.18 §10.4.1.1.5)."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,16 +17,19 @@ from kahu.errors import NotFound
 from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked
-from kahu.server.dicomweb.forms import FRAME_TYPES, OCTETS, described
-from kahu.server.dicomweb.image import Image, Images, reader
+from kahu.server.dicomweb.forms import EXPLICIT_LE, OCTETS, described, frame_type
+from kahu.server.dicomweb.image import Image, Images, reader, tag_of
+from kahu.server.dicomweb.sent import Body, send
 from kahu.server.pools import CHUNK
-from kahu.server.streams import Streamed
 
-_PIXELS = frozenset({"7FE00008", "7FE00009", "7FE00010"})
-_DOCUMENT, _DOCUMENT_TYPE = "00420011", "00420012"
+PIXELS = frozenset({"7FE00008", "7FE00009", "7FE00010"})
+DOCUMENT, _DOCUMENT_TYPE = "00420011", "00420012"
 
 # Documents that a browser may be told the type of: none of them runs scripts in our pages' name.
-_DOCUMENT_TYPES = frozenset({"application/pdf", "model/stl", "model/obj", "model/mtl"})
+DOCUMENT_TYPES = frozenset({"application/pdf", "model/stl", "model/obj", "model/mtl"})
+
+# Objects whose value is a document: PDF, CDA, STL, OBJ, MTL (PS3.4 annex B.5).
+_DOCUMENT_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.104.{n}" for n in range(1, 6))
 
 
 @dataclass(frozen=True)
@@ -36,75 +39,106 @@ class Bulk:
     types: tuple[str, ...]
     """what it may be called, the best first"""
     length: int | None
-    open: Callable[[], Iterator[bytes]]
+    open: Callable[[int, int | None], Iterable[bytes]]
+    """its bytes from one position up to another (None: the end)"""
 
 
 async def bulk(images: Images, asked: Asked) -> Response:
     """The value that a BulkDataURI of the metadata names. Compressed pixel data come as their frames."""
     path = asked.request.path_params["path"].upper()
-    located = await asked.rooms.pools.database(_locate, asked)
-    store = located.location.store
-    if path in _PIXELS and frames.encapsulated(located.location.transfer_syntax):
+    located = await images.locate(asked)
+    if path in PIXELS and frames.encapsulated(located.location.transfer_syntax):
         return await _compressed(asked, images.of(asked, located))
-    value = await asked.rooms.pools.store(store, _value, asked, images, located, path)
+    image = images.of(asked, located) if path in PIXELS else None
+    value = await asked.rooms.pools.store(located.location.store, _value, asked, located, path, image)
+    return await send_value(asked, located, path, value)
+
+
+async def send_value(asked: Asked, located: Located, path: str, value: Bulk) -> Response:
+    """A value as one of its types, by itself or as the one part of a message."""
+    accepted = accept.wanted(asked.request)
 
     def offer(one: Wanted) -> tuple[str, bool] | None:
         multiple = one.multipart is True
-        return next(((t, multiple) for t in value.types if one.matches(t, multipart=multiple)), None)
+        for name in value.types:
+            if one.matches(name, multipart=multiple) and accept.admits(
+                accepted, one, name, multipart=multiple
+            ):
+                return name, multiple
+        return None
 
-    media_type, multiple = accept.choose(
-        accept.wanted(asked.request), offer, lambda: " or ".join(value.types)
-    )
-    pool = asked.rooms.pools.of_store(store)
+    found = accept.choose(accepted, offer)
+    if found is None:
+        raise accept.cannot(value.types)
+    media_type, multiple = found
+    pool = asked.rooms.pools.of_store(located.location.store)
     if not multiple:
-        return await Streamed.begin(pool.stream(value.open()), media_type, value.length)
+        tag = tag_of(located, "bulk", path)
+        return await send(asked, pool, Body(media_type, value.open, value.length, tag))
     boundary = uuid.uuid4().hex
-    parts = [Outgoing(media_type, value.open, value.length)]
-    chunks = pool.stream(multipart.write(parts, boundary))
-    content_type = multipart.media_type(media_type, boundary)
-    return await Streamed.begin(chunks, content_type, multipart.length(parts, boundary))
+    parts = [Outgoing(media_type, lambda: value.open(0, None), value.length)]
+    body = Body(
+        multipart.media_type(media_type, boundary),
+        lambda _start, _stop: multipart.write(parts, boundary),
+        multipart.length(parts, boundary),
+        tag_of(located, "bulk", path, weak=True),
+        whole=True,
+    )
+    return await send(asked, pool, body)
 
 
-def _locate(asked: Asked) -> Located:
-    with asked.rooms.database.read() as db:
-        return fetch.locate(db, asked.instance, asked.scope, study=asked.study, series=asked.series)
+def is_document(located: Located) -> bool:
+    """Whether an instance is an encapsulated document."""
+    return located.sop_class_uid in _DOCUMENT_CLASSES
+
+
+def document(asked: Asked, located: Located) -> Bulk:
+    """The encapsulated document of an instance (PS3.3 C.24.2). NotFound: it has none. Blocks."""
+    return _value(asked, located, DOCUMENT, None)
 
 
 async def _compressed(asked: Asked, image: Image) -> Response:
     syntax = image.transfer_syntax
-    media_type = FRAME_TYPES.get(syntax, OCTETS)
+    media_type = frame_type(syntax)
+    accepted = accept.wanted(asked.request)
 
     def offer(one: Wanted) -> str | None:
         fits = one.matches(media_type, multipart=True) or one.matches(OCTETS, multipart=True)
         return media_type if fits else None
 
-    accept.choose(accept.wanted(asked.request), offer, lambda: f'multipart/related; type="{media_type}"')
+    if accept.choose(accepted, offer) is None:
+        raise accept.cannot([f'multipart/related; type="{media_type}"; transfer-syntax={syntax}'])
     boundary = uuid.uuid4().hex
     numbers = range(1, image.frames + 1)
     parts = (Outgoing(described(media_type, syntax), partial(_frame, image, number)) for number in numbers)
-    pool = asked.rooms.pools.of_store(image.located.location.store)
-    chunks = pool.stream(multipart.write(parts, boundary))
-    return await Streamed.begin(chunks, multipart.media_type(media_type, boundary))
+    body = Body(
+        multipart.media_type(media_type, boundary),
+        lambda _start, _stop: multipart.write(parts, boundary),
+        None,
+        tag_of(image.located, "bulk", "frames", weak=True),
+        whole=True,
+    )
+    return await send(asked, asked.rooms.pools.of_store(image.located.location.store), body)
 
 
 def _frame(image: Image, number: int) -> Iterator[bytes]:
     yield image.kept(number)
 
 
-def _value(asked: Asked, images: Images, located: Located, path: str) -> Bulk:
+def _value(asked: Asked, located: Located, path: str, image: Image | None) -> Bulk:
     """Where a value is, by the header that the catalogue keeps; by the file's own where that is another."""
-    if path in _PIXELS:
-        return _pixels(images.of(asked, located))
+    if image:
+        return _pixels(image)
     read = reader(asked.rooms.places, located)
     with asked.rooms.database.read() as db:
         header: KeptHeader | Header = fetch.header(db, located)
     if any(value.offset < 0 for value in header.omitted):
         header = read_header(read, located.location.entry.size)
     value = value_at(header.raw, header.implicit, header.omitted, path)
-    types = _document_types(header) if path == _DOCUMENT else (OCTETS,)
+    types = _document_types(header) if path == DOCUMENT else (OCTETS,)
     if isinstance(value, Omitted):
         return Bulk(types, value.length, partial(_pieces, read, value.offset, value.length))
-    return Bulk(types, len(value), lambda: iter([value]))
+    return Bulk(types, len(value), lambda start, stop: [value[start:stop]])
 
 
 def _pixels(image: Image) -> Bulk:
@@ -113,12 +147,16 @@ def _pixels(image: Image) -> Bulk:
     pixels = located.location.pixels
     if image.is_plain and pixels is not None and pixels.length is not None:
         return Bulk((OCTETS,), pixels.length, partial(_pieces, image.read, pixels.offset, pixels.length))
-    return Bulk((OCTETS,), None, lambda: map(image.uncompressed, range(1, image.frames + 1)))
+    numbers = range(1, image.frames + 1)
+    return Bulk(
+        (OCTETS,), None, lambda _start, _stop: (image.given(number, EXPLICIT_LE) for number in numbers)
+    )
 
 
-def _pieces(read: ReadAt, offset: int, length: int) -> Iterator[bytes]:
-    for at in range(offset, offset + length, CHUNK):
-        yield read(at, min(CHUNK, offset + length - at))
+def _pieces(read: ReadAt, offset: int, length: int, start: int, stop: int | None) -> Iterator[bytes]:
+    end = offset + (length if stop is None else stop)
+    for at in range(offset + start, end, CHUNK):
+        yield read(at, min(CHUNK, end - at))
 
 
 def _document_types(header: KeptHeader | Header) -> tuple[str, ...]:
@@ -128,4 +166,4 @@ def _document_types(header: KeptHeader | Header) -> tuple[str, ...]:
     except NotFound:
         return (OCTETS,)
     name = said.decode("latin-1").strip(" \0").lower() if isinstance(said, bytes) else ""
-    return (name, OCTETS) if name in _DOCUMENT_TYPES else (OCTETS,)
+    return (name, OCTETS) if name in DOCUMENT_TYPES else (OCTETS,)

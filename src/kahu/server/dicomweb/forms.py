@@ -1,10 +1,12 @@
-"""In which form objects and frames are given: what is wanted against how they are kept (PS3.18 §8.7)."""
+"""In which form objects and frames are given: what is wanted against how they are kept, and what that can be
+transcoded to (PS3.18 §8.7)."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from kahu.dicom.frames import encapsulated
+from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.accept import Wanted
 
 DICOM = "application/dicom"
@@ -26,6 +28,18 @@ FRAME_TYPES = {
     "1.2.840.10008.1.2.5": "image/dicom-rle",
 }
 
+# The transfer syntax that is meant where one of these is wanted and none is named (PS3.18 §8.7.3.3).
+PRESUMED = {
+    OCTETS: EXPLICIT_LE,
+    "image/jpeg": _JPEG + "70",
+    "image/jls": _JPEG + "80",
+    "image/jp2": _JPEG + "90",
+    "image/jpx": _JPEG + "92",
+    "image/jphc": _JPEG + "201",
+    "image/jxl": _JPEG + "110",
+    "image/dicom-rle": "1.2.840.10008.1.2.5",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -33,13 +47,22 @@ class Form:
 
     media_type: str
     transfer_syntax: str
-    """of what is sent; empty: each object in its own"""
+    """of what is sent"""
     multipart: bool
 
     @property
     def content_type(self) -> str:
         """Of one part, or of a body that has no parts."""
         return described(self.media_type, self.transfer_syntax)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How one object is kept, and what can be made of it."""
+
+    transfer_syntax: str
+    can_give: Callable[[], Collection[str]]
+    """transfer syntaxes, its own among them; asked only where another is wanted"""
 
 
 def described(media_type: str, transfer_syntax: str) -> str:
@@ -50,37 +73,115 @@ def described(media_type: str, transfer_syntax: str) -> str:
     return f"{media_type}; transfer-syntax={transfer_syntax}"
 
 
-def object_form(one: Wanted, stored: Collection[str], objects: int) -> Form | None:
-    """How `objects` whole objects, kept in the transfer syntaxes `stored`, answer what is wanted, if at all.
+# Whole objects
 
-    Objects are given as they are kept, byte for byte. A single part holds a single object.
+
+def object_forms(accepted: Sequence[Wanted], objects: Sequence[Kept]) -> list[Form]:
+    """How each of these objects is sent, all as single parts or all as parts of one message. NotAcceptable: there is
+    one that can be given in nothing that is accepted; an answer never leaves one out.
+
+    An object comes as it is kept, byte for byte, where no transfer syntax is named, too (PS3.18 §8.7.3.5.2 would
+    have it in explicit VR little endian, which alters it). A single part holds a single object.
     """
-    if one.transfer_syntax not in ("", "*") and set(stored) != {one.transfer_syntax}:
+    ways = (False, True) if len(objects) == 1 else (True,)
+
+    def offer(one: Wanted) -> list[Form] | None:
+        for multipart in sorted(ways, reverse=one.multipart is None):
+            if one.matches(DICOM, multipart=multipart):
+                fitting = [
+                    other
+                    for other in accepted
+                    if other.quality and other.matches(DICOM, multipart=multipart)
+                    if accept.admits(accepted, other, DICOM, multipart=multipart)
+                ]
+                if forms := _each(fitting, objects, multipart):
+                    return forms
         return None
-    if one.matches(DICOM, multipart=True):
-        return Form(DICOM, "", True)
-    if objects == 1 and one.matches(DICOM):
-        return Form(DICOM, "", False)
-    return None
+
+    forms = accept.choose(accepted, offer)
+    if forms is None:
+        raise accept.cannot(_acceptable(objects))
+    return forms
 
 
-def frame_form(one: Wanted, stored: str, frames: int) -> Form | None:
-    """How `frames` frames, kept in the transfer syntax `stored`, answer what is wanted; None: not at all.
+def _each(fitting: Sequence[Wanted], objects: Sequence[Kept], multipart: bool) -> list[Form] | None:
+    forms = []
+    for kept in objects:
+        syntax = next((found for one in fitting if (found := _syntax(one, kept)) is not None), None)
+        if syntax is None:
+            return None
+        forms.append(Form(DICOM, syntax, multipart))
+    return forms
+
+
+def _syntax(one: Wanted, kept: Kept) -> str | None:
+    if one.transfer_syntax in ("", "*", kept.transfer_syntax):
+        return kept.transfer_syntax
+    return one.transfer_syntax if one.transfer_syntax in kept.can_give() else None
+
+
+def _acceptable(objects: Sequence[Kept]) -> list[str]:
+    """Media types that would do: as kept, or a transfer syntax that all of these objects can be given in."""
+    given = [kept.can_give() for kept in objects]
+    common = [syntax for syntax in given[0] if all(syntax in others for others in given[1:])]
+    kinds = [f'multipart/related; type="{DICOM}"'] + ([DICOM] if len(objects) == 1 else [])
+    return [f"{kind}; transfer-syntax={syntax}" for kind in kinds for syntax in ("*", *common)]
+
+
+# Frames
+
+
+def frame_form(accepted: Sequence[Wanted], kept: Kept, frames: int) -> Form:
+    """How `frames` frames of an object are sent. NotAcceptable: in nothing that is accepted.
 
     Uncompressed is what the standard presumes where no transfer syntax is wanted by name. Whoever accepts any
     transfer syntax gets frames as they are kept; viewers write that as octets, whatever is in them.
     """
-    multipart = one.multipart is not False
-    if frames > 1 and not multipart:
-        return None
 
-    def fits(form: Form) -> bool:
-        return one.matches(form.media_type, multipart=multipart)
+    def offer(one: Wanted) -> Form | None:
+        multipart = one.multipart is not False
+        if frames > 1 and not multipart:
+            return None
+        form = _frame_form(one, kept, multipart)
+        fits = form and accept.admits(accepted, one, form.media_type, multipart=multipart)
+        return form if fits else None
 
-    uncompressed = Form(OCTETS, EXPLICIT_LE, multipart)
-    kept = Form(FRAME_TYPES.get(stored, OCTETS), stored, multipart) if encapsulated(stored) else uncompressed
-    if one.transfer_syntax == "":
-        return uncompressed if fits(uncompressed) else kept if fits(kept) else None
-    if one.transfer_syntax in ("*", kept.transfer_syntax):
-        return kept if fits(kept) or one.type == OCTETS else None
-    return uncompressed if one.transfer_syntax == EXPLICIT_LE and fits(uncompressed) else None
+    form = accept.choose(accepted, offer)
+    if form is None:
+        raise accept.cannot(_acceptable_frames(kept, frames))
+    return form
+
+
+def _frame_form(one: Wanted, kept: Kept, multipart: bool) -> Form | None:
+    stored = as_frame(kept.transfer_syntax)
+    match one.transfer_syntax:
+        case "*":
+            wanted = [stored]
+        case "":
+            wanted = [EXPLICIT_LE, stored, *PRESUMED.values()]
+        case named:
+            wanted = [named]
+    for syntax in wanted:
+        form = Form(frame_type(syntax), syntax, multipart)
+        octets_will_do = one.type == OCTETS and one.transfer_syntax != ""
+        fits = octets_will_do or one.matches(form.media_type, multipart=multipart)
+        if fits and (syntax == stored or syntax in map(as_frame, kept.can_give())):
+            return form
+    return None
+
+
+def as_frame(transfer_syntax: str) -> str:
+    """The transfer syntax that a frame is in: native ones differ in their data sets only."""
+    return transfer_syntax if encapsulated(transfer_syntax) else EXPLICIT_LE
+
+
+def frame_type(transfer_syntax: str) -> str:
+    """The media type of a frame's bytes."""
+    return FRAME_TYPES.get(transfer_syntax, OCTETS)
+
+
+def _acceptable_frames(kept: Kept, frames: int) -> list[str]:
+    syntaxes = dict.fromkeys(map(as_frame, (kept.transfer_syntax, *kept.can_give())))
+    types = [(frame_type(syntax), syntax) for syntax in syntaxes]
+    several = [f'multipart/related; type="{kind}"; transfer-syntax={syntax}' for kind, syntax in types]
+    return several + ([described(kind, syntax) for kind, syntax in types] if frames == 1 else [])

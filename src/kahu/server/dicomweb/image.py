@@ -1,6 +1,5 @@
 """The image of an instance: what is known of it, and its frames as its store has them."""
 
-import threading
 from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
@@ -10,13 +9,15 @@ from pydicom.dataset import Dataset
 from kahu.catalog import fetch
 from kahu.catalog.fetch import Located
 from kahu.catalog.places import Places
+from kahu.catalog.scope import Scope
 from kahu.db import Database
-from kahu.dicom import frames
+from kahu.dicom import frames, transcode
 from kahu.dicom.frames import PixelFacts
 from kahu.dicom.header import PixelData, ReadAt, inflated
-from kahu.errors import NotFound
-from kahu.server.dicomweb import rows
+from kahu.errors import BrokenDicom, NotFound
+from kahu.server.dicomweb import conditions, rows
 from kahu.server.dicomweb.asked import Asked
+from kahu.server.dicomweb.forms import EXPLICIT_LE
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -37,7 +38,7 @@ class Image:
         self._places = places
         self._pixels = pixels
         # As much as it takes to find frames: index attributes.
-        self._outline = self._with_pixels(PixelFacts.of_json(rows.to_json(located.attributes)))
+        self._outline = _outline(located, pixels)
 
     @property
     def transfer_syntax(self) -> str:
@@ -53,6 +54,11 @@ class Image:
         """How many there are."""
         return self._outline.frames
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._outline.rows, self._outline.columns
+
     def check(self, number: int) -> None:
         """NotFound: there is no such frame."""
         if not 1 <= number <= self.frames:
@@ -64,23 +70,32 @@ class Image:
         packed = self._packed if frames.encapsulated(self.transfer_syntax) else None
         return frames.read_frame(read, self._outline, pixels, self.transfer_syntax, number, packed)
 
-    def uncompressed(self, number: int) -> bytes:
-        """Frame `number` in explicit VR little endian. NotAcceptable: it cannot be decoded."""
-        if self.is_plain:
-            return self.kept(number)
-        return frames.native(self.kept(number), self.facts, self.transfer_syntax)
+    def given(self, number: int, transfer_syntax: str) -> bytes:
+        """Frame `number` in a transfer syntax (`forms.as_frame`). NotAcceptable: it cannot be transcoded to that."""
+        kept = self.kept(number)
+        if transfer_syntax == self.transfer_syntax or (self.is_plain and transfer_syntax == EXPLICIT_LE):
+            return kept
+        if transfer_syntax == EXPLICIT_LE:
+            return frames.native(kept, self.facts, self.transfer_syntax)
+        return transcode.frame_in(kept, self.facts, self.transfer_syntax, transfer_syntax)
+
+    def length(self, transfer_syntax: str) -> int | None:
+        """Of one frame so given, in bytes; None: not known before it is made."""
+        bits = self._outline.frame_bits
+        return bits // 8 if self.is_plain and transfer_syntax == EXPLICIT_LE and bits % 8 == 0 else None
+
+    def can_give(self) -> tuple[str, ...]:
+        """Transfer syntaxes that its frames can be given in."""
+        return transcode.can_give(self.transfer_syntax, self._outline)
 
     @cached_property
     def facts(self) -> PixelFacts:
         """All that decoding needs."""
-        return self._with_pixels(PixelFacts.of(self.header()))
+        return _with_pixels(PixelFacts.of(self.header()), self._pixels)
 
     def header(self) -> Dataset:
         """Everything but the pixel data, as a pydicom data set."""
         return fetch.dataset(self._database, self._places, self.located)
-
-    def _with_pixels(self, facts: PixelFacts) -> PixelFacts:
-        return replace(facts, keyword=self._pixels.keyword, words=self._pixels.vr == "OW")
 
     @cached_property
     def _packed(self) -> bytes:
@@ -114,6 +129,32 @@ class Image:
         return lambda offset, length: data[offset : offset + length], pixels
 
 
+def outline(located: Located) -> PixelFacts | None:
+    """What index attributes say of an instance's image; None: it has none, or none that makes sense."""
+    pixels = located.location.pixels
+    try:
+        return _outline(located, pixels) if pixels else None
+    except BrokenDicom:
+        return None
+
+
+def _outline(located: Located, pixels: PixelData) -> PixelFacts:
+    return _with_pixels(PixelFacts.of_json(rows.to_json(located.attributes)), pixels)
+
+
+def _with_pixels(facts: PixelFacts, pixels: PixelData) -> PixelFacts:
+    return replace(facts, keyword=pixels.keyword, words=pixels.vr == "OW")
+
+
+def tag_of(located: Located, *facts: object, weak: bool = False) -> str:
+    """The entity tag of what is made of an instance's bytes in the way that `facts` tell; empty where its store cannot
+    tell whether they have changed."""
+    at = located.location
+    if not at.entry.stamp:
+        return ""
+    return conditions.tag(at.store, at.entry.key, at.entry.stamp, at.entry.size, *facts, weak=weak)
+
+
 def reader(places: Places, located: Located) -> ReadAt:
     """Reads an instance's file: fewer bytes than asked for at its end only."""
     size = located.location.entry.size
@@ -126,21 +167,38 @@ def reader(places: Places, located: Located) -> ReadAt:
 
 
 class Images:
-    """Opens images; of the last few thousand it remembers what had to be found out."""
+    """Finds instances and opens their images. Of the last two thousand it remembers what had to be found out: where
+    they are, for as long as nothing is written to the catalogue; where their frames are, until their file changes.
 
-    def __init__(self, most: int = 4096) -> None:
+    To be called on the event loop.
+    """
+
+    def __init__(self, most: int = 2048) -> None:
         self._most = most
-        self._known: OrderedDict[tuple[int, str, str], Image] = OrderedDict()
-        self._lock = threading.Lock()
+        self._located: OrderedDict[tuple[Scope, str, str, str], tuple[int, Located]] = OrderedDict()
+        self._opened: OrderedDict[tuple[int, str, str], Image] = OrderedDict()
 
-    def open(self, asked: Asked) -> Image:
-        """The image of the instance that is asked for. Blocks: the database is read.
+    async def locate(self, asked: Asked) -> Located:
+        """The instance that is asked for, with a place where it can be had.
 
-        NotFound: no such instance, or it has no image. Unavailable: its bytes cannot be had now.
+        NotFound: no such instance. Unavailable: its bytes cannot be had now.
         """
-        with asked.rooms.database.read() as db:
-            located = fetch.locate(db, asked.instance, asked.scope, study=asked.study, series=asked.series)
-        return self.of(asked, located)
+        database = asked.rooms.database
+        key = (asked.scope, asked.study, asked.series, asked.instance)
+        generation = database.generation
+        known = self._located.get(key)
+        if known and known[0] == generation and database.sqlite:
+            self._located.move_to_end(key)
+            return known[1]
+        located = await asked.rooms.pools.database(_locate, asked)
+        self._located[key] = (generation, located)
+        if len(self._located) > self._most:
+            self._located.popitem(last=False)
+        return located
+
+    async def open(self, asked: Asked) -> Image:
+        """The image of the instance that is asked for. NotFound: no such instance, or it has no image. Unavailable."""
+        return self.of(asked, await self.locate(asked))
 
     def of(self, asked: Asked, located: Located) -> Image:
         """The image of an instance that has been located."""
@@ -148,10 +206,16 @@ class Images:
         if location.pixels is None:
             raise NotFound("the instance has no pixel data", "ask for the instance itself")
         key = (location.store, location.entry.key, location.entry.stamp)
-        with self._lock:
-            image = self._known.pop(key, None)
-            image = image or Image(asked.rooms.database, asked.rooms.places, located, location.pixels)
-            self._known[key] = image
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
+        image = self._opened.pop(key, None)
+        image = image or Image(asked.rooms.database, asked.rooms.places, located, location.pixels)
+        self._opened[key] = image
+        if len(self._opened) > self._most:
+            self._opened.popitem(last=False)
         return image
+
+
+def _locate(asked: Asked) -> Located:
+    with asked.rooms.database.read() as db:
+        located = fetch.locate(db, asked.instance, asked.scope, study=asked.study, series=asked.series)
+    located.location  # noqa: B018 - Unavailable is said before anything is sent
+    return located

@@ -1,108 +1,106 @@
-"""WADO-RS: retrieve studies, series and instances, and their metadata (PS3.18 §10.4)."""
+"""WADO-RS: retrieve studies, series and instances (PS3.18 §10.4.1.1.1)."""
 
 import uuid
-import zlib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import groupby
 
-import zstandard
 from starlette.responses import Response
 
-from kahu.catalog import describe, fetch
+from kahu.catalog import fetch
 from kahu.catalog.fetch import Located
-from kahu.dicom import multipart
-from kahu.dicom.json_model import BULK_PREFIX
+from kahu.dicom import multipart, transcode
 from kahu.dicom.multipart import Outgoing
-from kahu.server.dicomweb import accept
-from kahu.server.dicomweb.asked import JSON_TYPES, Asked
-from kahu.server.dicomweb.forms import DICOM, described, object_form
+from kahu.server.dicomweb import accept, conditions
+from kahu.server.dicomweb.asked import Asked
+from kahu.server.dicomweb.forms import DICOM, Form, Kept, object_forms
+from kahu.server.dicomweb.image import Images, outline, reader, tag_of
+from kahu.server.dicomweb.sent import Body, head, send, without
 from kahu.server.streams import Streamed
 
 
+async def instance(images: Images, asked: Asked) -> Response:
+    """One instance: byte for byte as it is kept, or transcoded where that was asked for."""
+    one = await images.locate(asked)
+    (form,) = object_forms(accept.wanted(asked.request), [kept(one)])
+    pool = asked.rooms.pools.of_store(one.location.store)
+    if not form.multipart:
+        return await send(asked, pool, object_body(asked, one, form))
+    boundary = uuid.uuid4().hex
+    part = _part(asked, one, form)
+    body = Body(
+        multipart.media_type(form.media_type, boundary),
+        lambda _start, _stop: multipart.write([part], boundary),
+        multipart.length([part], boundary),
+        tag_of(one, "object", form.transfer_syntax, weak=True),
+        whole=True,
+    )
+    return await send(asked, pool, body)
+
+
 async def objects(asked: Asked) -> Response:
-    """The objects of a study or a series, or one instance, byte for byte as they are kept."""
+    """The objects of a study or a series, each as `instance` gives it."""
     found = await asked.rooms.pools.database(_locate, asked)
-    syntaxes = sorted({one.location.transfer_syntax for one in found})
-    form = accept.choose(
-        accept.wanted(asked.request),
-        lambda one: object_form(one, syntaxes, len(found)),
-        lambda: f'multipart/related; type="{DICOM}"; transfer-syntax=* (kept as {", ".join(syntaxes)})',
+    forms = object_forms(accept.wanted(asked.request), [kept(one) for one in found])
+    tag = conditions.tag(
+        *(tag_of(one, form.transfer_syntax) for one, form in zip(found, forms, strict=True)), weak=True
     )
-    if form.multipart:
-        return await send_parts(asked, found, [_object(asked, one) for one in found])
-    (one,) = found
-    chunks = asked.rooms.pools.of_store(one.location.store).stream(fetch.stream(asked.rooms.places, one))
-    return await Streamed.begin(
-        chunks, described(DICOM, one.location.transfer_syntax), one.location.entry.size
-    )
+    headers = {"Vary": "Accept"} | ({"ETag": tag} if tag else {})
+    if (status := conditions.verdict(asked.request.headers, tag)) is not None:
+        return without(status, headers)
+    boundary = uuid.uuid4().hex
+    parts = [_part(asked, one, form) for one, form in zip(found, forms, strict=True)]
+    length = multipart.length(parts, boundary)
+    content_type = multipart.media_type(DICOM, boundary)
+    if asked.request.method == "HEAD":
+        return head(headers | {"Content-Type": content_type}, length)
+    return await Streamed.begin(_chunks(asked, found, parts, boundary), content_type, length, headers)
 
 
-def _locate(asked: Asked) -> list[Located]:
-    with asked.rooms.database.read() as db:
-        return fetch.instances(db, asked.scope, asked.study, asked.series, asked.instance)
+def kept(one: Located) -> Kept:
+    """How an instance is kept, and what it can be given in."""
+    syntax = one.location.transfer_syntax
+    return Kept(syntax, lambda: transcode.can_give(syntax, outline(one)))
 
 
-def _object(asked: Asked, one: Located) -> Outgoing:
+def object_body(asked: Asked, one: Located, form: Form) -> Body:
+    """A whole object by itself."""
+    tag = tag_of(one, "object", form.transfer_syntax)
+    if form.transfer_syntax == one.location.transfer_syntax:
+        pieces = partial(fetch.stream, asked.rooms.places, one)
+        return Body(form.content_type, pieces, one.location.entry.size, tag)
+    return Body(form.content_type, lambda _start, _stop: _transcoded(asked, one, form), None, tag)
+
+
+def _part(asked: Asked, one: Located, form: Form) -> Outgoing:
+    as_kept = form.transfer_syntax == one.location.transfer_syntax
     return Outgoing(
-        described(DICOM, one.location.transfer_syntax),
-        partial(fetch.stream, asked.rooms.places, one),
-        one.location.entry.size,
+        form.content_type,
+        partial(fetch.stream, asked.rooms.places, one) if as_kept else partial(_transcoded, asked, one, form),
+        one.location.entry.size if as_kept else None,
         asked.url(one.study_instance_uid, one.series_instance_uid, one.sop_instance_uid),
     )
 
 
-async def send_parts(asked: Asked, found: Sequence[Located], parts: Sequence[Outgoing]) -> Response:
-    """A multipart answer: part n comes from the store that has instance n."""
-    boundary = uuid.uuid4().hex
-    part_type = parts[0].content_type.partition(";")[0]
-    chunks = _parts(asked, zip(found, parts, strict=True), boundary)
-    content_type = multipart.media_type(part_type, boundary)
-    return await Streamed.begin(chunks, content_type, multipart.length(parts, boundary))
+def _transcoded(asked: Asked, one: Located, form: Form) -> Iterator[bytes]:
+    read = reader(asked.rooms.places, one)
+    yield transcode.transcoded(read, one.location.entry.size, form.transfer_syntax)
 
 
-async def _parts(
-    asked: Asked, parts: Iterable[tuple[Located, Outgoing]], boundary: str
+def _locate(asked: Asked) -> list[Located]:
+    with asked.rooms.database.read() as db:
+        return fetch.instances(db, asked.scope, asked.study, asked.series)
+
+
+async def _chunks(
+    asked: Asked, found: Sequence[Located], parts: Sequence[Outgoing], boundary: str
 ) -> AsyncGenerator[bytes, None]:
-    for store, group in groupby(parts, key=lambda pair: pair[0].location.store):
+    """A multipart message: part n comes from the store that has instance n."""
+    pairs: Iterable[tuple[Located, Outgoing]] = zip(found, parts, strict=True)
+    for store, group in groupby(pairs, key=lambda pair: pair[0].location.store):
         pieces = multipart.write_parts((part for _, part in group), boundary)
         async with aclosing(asked.rooms.pools.of_store(store).stream(pieces)) as chunks:
             async for chunk in chunks:
                 yield chunk
     yield multipart.closing(boundary)
-
-
-# ---------------------------------------------------------------------------------------- metadata
-
-
-async def metadata(asked: Asked) -> Response:
-    """What the catalogue knows of a study's, a series' or one instance's objects (PS3.18 annex F): everything
-    but long binary values, for which it has addresses below the door that was asked."""
-    content_type = accept.choose_type(accept.wanted(asked.request), JSON_TYPES)
-    coding = accept.encoding(asked.request)
-    pieces = describe.metadata(asked.rooms.database, asked.scope, asked.study, asked.series, asked.instance)
-    chunks = asked.rooms.pools.of_database.stream(_coded(_addressed(pieces, asked.base), coding))
-    headers = {"Vary": "Accept, Accept-Encoding"} | ({"Content-Encoding": coding} if coding else {})
-    return await Streamed.begin(chunks, content_type, headers=headers)
-
-
-def _addressed(pieces: Iterable[bytes], base: str) -> Iterator[bytes]:
-    """Pieces of JSON with addresses of bulk data below `base`; each piece holds whole strings."""
-    placeholder, address = f'"{BULK_PREFIX}'.encode(), f'"{base}'.encode()
-    for piece in pieces:
-        yield piece.replace(placeholder, address)
-
-
-def _coded(pieces: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    """The content, coded (RFC 9110 §8.4.1). Fast levels: JSON of headers shrinks tenfold with any."""
-    if not coding:
-        yield from pieces
-        return
-    coder = (
-        zstandard.ZstdCompressor(level=1).compressobj() if coding == "zstd" else zlib.compressobj(1, wbits=31)
-    )
-    for piece in pieces:
-        if coded := coder.compress(piece):
-            yield coded
-    yield coder.flush()
