@@ -1,21 +1,15 @@
 """QIDO-RS: search for studies, series and instances (PS3.18 §10.6)."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-import msgspec
 from starlette.responses import Response
 
-from kahu.catalog import search
-from kahu.catalog.scope import Scope
+from kahu.catalog import kept, search
 from kahu.catalog.search import Answer
-from kahu.db import Database
 from kahu.dicom.query import Query, QueryLevel, parse
 from kahu.server.dicomweb import accept, rows
 from kahu.server.dicomweb.asked import JSON_TYPES, Asked
-
-_encoder = msgspec.json.Encoder()
 
 
 async def studies(asked: Asked) -> Response:
@@ -41,24 +35,23 @@ async def _search(asked: Asked, level: QueryLevel) -> Response:
 
 
 def _answer(asked: Asked, query: Query, unknown: tuple[str, ...], content_type: str) -> Response:
-    found = find(asked.rooms.database, query, asked.scope)
-    body = _encoder.encode([document(asked, query.level, row) for row in found.rows])
+    with asked.rooms.database.read() as db:
+        found = search.find(db, query, asked.scope)
+    extra: Iterable[dict[str, object]] = found.extra or ({} for _ in found.rows)
+    required = rows.REQUIRED[query.level]
+    body = rows.encoded(zip(_with_urls(asked, found), extra, strict=True), required)
     response = Response(body, headers={"Content-Type": content_type})
     for words in warnings(query, found, unknown):
         response.headers.append("Warning", f'299 kahu "{words}"')
     return response
 
 
-def find(database: Database, query: Query, scope: Scope) -> Answer:
-    """The rows that a query finds within a scope."""
-    with database.read() as db:
-        return search.find(db, query, scope)
-
-
-def document(asked: Asked, level: QueryLevel, row: Mapping[str, str]) -> dict[str, Any]:
-    """One match, as PS3.18 tables 10.6.3-3 to 10.6.3-5 describe it."""
-    uids = (row.get(k, "") for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
-    return rows.to_json({**row, "RetrieveURL": asked.url(*uids)}, rows.REQUIRED[level])
+def _with_urls(asked: Asked, found: Answer) -> Iterator[dict[str, str]]:
+    """The rows, and where each entity is retrieved."""
+    for row in found.rows:
+        uids = (row.get(k, "") for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
+        row["RetrieveURL"] = asked.url(*uids)
+        yield row
 
 
 def warnings(query: Query, found: Answer, unknown: Iterable[str]) -> list[str]:
@@ -67,6 +60,11 @@ def warnings(query: Query, found: Answer, unknown: Iterable[str]) -> list[str]:
     if ignored := [*unknown, *found.ignored]:
         names = ", ".join(re.sub(r"[^\w.,-]", "?", name, flags=re.ASCII)[:64] for name in ignored[:20])
         said.append(f"These parameters were not understood and are ignored: {names}")
-    if found.more:
+    if not found.whole:
+        said.append(
+            f"Headers were read for {kept.SECONDS:g} seconds, and not all could be looked at: there may be more "
+            "results; narrow the search with attributes that are indexed"
+        )
+    elif found.more:
         said.append(f"There are more results; ask for them with offset={query.offset + len(found.rows)}")
     return said

@@ -1,8 +1,10 @@
 """Rows of the catalogue -> DICOM JSON Model (PS3.18 annex F)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from kahu.dicom.attributes import tag_of, vr_of
 from kahu.dicom.json_model import values_of_text
@@ -25,6 +27,8 @@ REQUIRED = {
     "IMAGE": ("InstanceNumber",),
 }
 
+_json = msgspec.json.Encoder().encode
+
 
 def to_json(row: Mapping[str, str], required: Sequence[str] = ()) -> dict[str, Any]:
     """One row as an instance of the DICOM JSON Model, in the order of tags.
@@ -40,7 +44,44 @@ def to_json(row: Mapping[str, str], required: Sequence[str] = ()) -> dict[str, A
     return document
 
 
-@lru_cache(maxsize=256)
+def encoded(
+    rows: Iterable[tuple[Mapping[str, str], Mapping[str, Any]]], required: Sequence[str] = ()
+) -> bytes:
+    """Rows as a JSON array of such instances; with each, attributes in DICOM JSON that it has besides."""
+    return b"[" + b",".join(_encoded(row, extra, required) for row, extra in rows) + b"]"
+
+
+def _encoded(row: Mapping[str, str], extra: Mapping[str, Any], required: Sequence[str]) -> bytes:
+    if extra:
+        return _json(dict(sorted({**extra, **to_json(row, required)}.items())))
+    if missing := [keyword for keyword in required if keyword not in row]:
+        row = {**row, **dict.fromkeys(missing, "")}
+    pieces = [write(row[keyword]) for keyword, write in _writers(tuple(row))]
+    return b"{" + b",".join(pieces) + b"}"
+
+
+@lru_cache(maxsize=1024)
 def _plan(keywords: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """(tag, keyword, VR) in the order of tags: an answer's rows have the same keys."""
     return sorted((f"{tag_of(keyword):08X}", keyword, vr_of(keyword)) for keyword in keywords)
+
+
+@lru_cache(maxsize=1024)
+def _writers(keywords: tuple[str, ...]) -> list[tuple[str, Callable[[str], bytes]]]:
+    return [(keyword, _writer(tag, vr)) for tag, keyword, vr in _plan(keywords)]
+
+
+@lru_cache(maxsize=1024)
+def _writer(tag: str, vr: str) -> Callable[[str], bytes]:
+    """Writes one attribute, given its text. Values that many rows share are written once."""
+    before = f'"{tag}":{{"vr":"{vr}","Value":'.encode()
+    empty = f'"{tag}":{{"vr":"{vr}"}}'.encode()
+
+    def write(text: str) -> bytes:
+        values = values_of_text(vr, text)
+        return before + _json(values) + b"}" if values else empty
+
+    return write if vr in _EACH_ITS_OWN else lru_cache(maxsize=4096)(write)
+
+
+_EACH_ITS_OWN = frozenset({"UI", "UR", "TM"})
