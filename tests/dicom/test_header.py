@@ -361,7 +361,7 @@ def test_items_of_either_kind_in_an_explicit_file(vr: str, defined: bool, implic
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("defined", [True, False])
-@pytest.mark.parametrize("levels", [64, 500])
+@pytest.mark.parametrize("levels", [64, 1000])
 def test_sequences_in_sequences(syntax: str, defined: bool, levels: int) -> None:
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     undefined = 0xFFFFFFFF

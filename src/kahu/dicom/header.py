@@ -296,9 +296,11 @@ def _attributes(walked: Walked, charset: text.Encodings) -> dict[str, str]:
     values: list[bytes] = []
     numbers: dict[str, str] = {}
     for key, (vr, value) in walked.found.items():
+        if vr in _NO_TEXT or key == CHARACTER_SET:
+            continue
         if vr in _NUMBERS:
             numbers[keywords[key]] = _numbers(_NUMBERS[vr], value)
-        elif vr not in _NO_TEXT and key != CHARACTER_SET:
+        else:
             names.append(keywords[key])
             values.append(value)
     attributes = dict(zip(names, _texts(values, charset), strict=True)) | numbers
