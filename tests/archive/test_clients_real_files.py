@@ -1,0 +1,96 @@
+"""Real files of many makers, some of them odd, in by each door and out by each resource.
+
+What is taken is given back byte for byte; what is refused is refused in words. Nothing is a fault of the server.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pynetdicom import AE, _config
+
+from kahu.dicom.header import read_header
+
+DICOM = "application/dicom"
+AS_KEPT = f"{DICOM}; transfer-syntax=*"
+RESOURCES = (
+    ("/metadata", "application/dicom+json"),
+    ("/rendered", "image/jpeg"),
+    ("/rendered", "image/png"),
+    ("/frames/1", 'multipart/related; type="application/octet-stream"; transfer-syntax=*'),
+    ("/frames/1", 'multipart/related; type="application/octet-stream"'),
+    ("/thumbnail", "*/*"),
+)
+
+
+def test_what_is_stored_over_the_web_is_given_back(running: Any, real_files: Any) -> None:
+    faults = []
+    with running.http() as http:
+        for file in real_files:
+            sent = file.path.read_bytes()
+            answer = http.post("/studies", content=sent, headers={"Content-Type": DICOM})
+            if answer.status_code != 200:
+                faults.append(f"{file.path.name} was not stored: {answer.status_code} {answer.text[:300]}")
+                continue
+            kept = http.get(file.url, headers={"Accept": AS_KEPT})
+            if kept.content != sent:
+                faults.append(f"{file.path.name} is given back otherwise: {kept.status_code}")
+            faults += asked_for_all(http, file)
+            gone = http.delete(file.url)
+            if gone.status_code not in (200, 204):
+                faults.append(f"{file.path.name} cannot be deleted: {gone.status_code} {gone.text[:300]}")
+    assert not faults, "\n".join(faults)
+
+
+def asked_for_all(http: Any, file: Any) -> Iterator[str]:
+    """What is wrong with the answers to every resource of an instance."""
+    for path, accept in RESOURCES:
+        answer = http.get(file.url + path, headers={"Accept": accept})
+        asked = f"{file.path.name}{path} as {accept}"
+        if answer.status_code >= 500:
+            yield f"{asked}: {answer.status_code} {answer.text[:300]}"
+        elif answer.status_code >= 400 and not answer.json()["error"]:
+            yield f"{asked}: {answer.status_code} without words"
+        elif answer.status_code == 200 and not answer.content:
+            yield f"{asked}: empty"
+
+
+def test_what_is_stored_by_dimse_is_given_back(
+    running: Any, real_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)  # the file's own bytes, not re-encoded
+    faults = []
+    with running.http() as http:
+        for file in real_files:
+            if not file.is_part10:
+                continue  # this client reads nothing else
+            status = send(running, file)
+            if status != 0:
+                faults.append(f"{file.path.name} was not stored: {status}")
+                continue
+            kept = http.get(file.url, headers={"Accept": AS_KEPT})
+            if kept.status_code != 200 or dataset_of(kept.content) != dataset_of(file.path.read_bytes()):
+                faults.append(f"{file.path.name} is given back otherwise: {kept.status_code}")
+            http.delete(file.url)
+    assert not faults, "\n".join(faults)
+
+
+def send(archive: Any, file: Any) -> int | str:
+    """The status of a C-STORE in the transfer syntax that the file has."""
+    ae = AE("STRANGER")
+    ae.add_requested_context(file.header.sop_class_uid, file.header.transfer_syntax_uid)
+    association = ae.associate("127.0.0.1", archive.dimse_port, ae_title="KAHU")
+    if not association.is_established:
+        return "no association"
+    try:
+        if not association.accepted_contexts:
+            return "its presentation context is not accepted"
+        answer = association.send_c_store(file.path)
+        return int(answer.Status) if "Status" in answer else "no answer"
+    finally:
+        association.release()
+
+
+def dataset_of(data: bytes) -> bytes:
+    header = read_header(lambda offset, length: data[offset : offset + length], len(data))
+    return data[header.dataset_offset :]
