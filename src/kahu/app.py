@@ -19,6 +19,10 @@ from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.dimse.peers import Peers
+from kahu.dimse.reach import Ourselves
+from kahu.dimse.retrieve import Retriever
+from kahu.dimse.send import Sender
+from kahu.dimse.tls import client_context
 from kahu.dimse.transfers import Transfers
 from kahu.executors import Executor
 from kahu.home import HomeLock
@@ -71,9 +75,14 @@ class Kahu:
             tokens=self.tokens,
             executor=self.executor,
         )
-        self.worker = Worker(
-            self.ledger, {"scan": self._scan, "case": self.case}, slots={"scan": 1, "case": 1}
-        )
+        self.ourselves = Ourselves(settings.aet, settings.dimse_port, client_context(settings))
+        handlers = {
+            "scan": self._scan,
+            "case": self.case,
+            "send": Sender(self.database, self.places, self.peers, self.transfers, self.ourselves),
+            "retrieve": Retriever(self.database, self.inbox, self.peers, self.transfers, self.ourselves),
+        }
+        self.worker = Worker(self.ledger, handlers, slots={"scan": 1, "case": 1, "send": 2, "retrieve": 2})
         self.services = Services(
             settings=settings,
             database=self.database,
@@ -83,6 +92,7 @@ class Kahu:
             pools=Pools(),
             ledger=self.ledger,
             transfers=self.transfers,
+            ourselves=self.ourselves,
             tokens=self.tokens,
             audit=self.audit,
             shelf=self.shelf,

@@ -5,7 +5,7 @@ import os
 import click
 
 from kahu import __version__
-from kahu.cli import look, run, serve, token
+from kahu.cli import delete, look, peers, run, serve, token
 from kahu.cli.common import Group
 
 
@@ -27,6 +27,11 @@ for command in (
     run.run,
     run.runs,
     run.log,
+    peers.peer,
+    peers.send,
+    peers.query,
+    peers.retrieve,
+    delete.delete,
     token.token,
 ):
     main.add_command(command)

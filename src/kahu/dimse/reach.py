@@ -52,8 +52,8 @@ def reached(
 
     def watch() -> None:
         try:
-            while not over.is_set():
-                report.wait(_LOOK)
+            while not over.wait(_LOOK):
+                report.check()
         except Interrupted:
             opened.interrupt()
 

@@ -1,11 +1,8 @@
 """Series to a peer (C-STORE, PS3.4 annex B): byte for byte as they are kept, wherever the peer takes them so."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 import sqlalchemy as sa
-from pydicom.config import IGNORE
-from pydicom.uid import UID
 
 from kahu.catalog import fetch
 from kahu.catalog.fetch import Located
@@ -14,12 +11,12 @@ from kahu.catalog.plan import plan_of
 from kahu.catalog.schema import series, studies
 from kahu.catalog.scope import ALL, Scope
 from kahu.db import Database
-from kahu.dicom.header import read_header
 from kahu.dicom.query import Match, Query
 from kahu.dimse import command
 from kahu.dimse.association import Association
 from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, to_send
 from kahu.dimse.course import Course
+from kahu.dimse.given import given
 from kahu.dimse.peers import Peer, Peers
 from kahu.dimse.reach import Ourselves, answer, reached
 from kahu.dimse.scu import asking, status_of
@@ -32,22 +29,21 @@ from kahu.errors import (
     BytesMissing,
     KahuError,
     NotFound,
-    RefusedByPeer,
 )
 from kahu.work import Report, Task
 
 FORMS = (EXPLICIT_LE, IMPLICIT_LE)
-"""in which any object can be given whose pixels can be decoded; every receiver takes the last (PS3.5 §10.1)"""
+"""in which an object is sent that the peer does not take as it is kept: nothing is lost on the way into them, and
+every receiver takes the last (PS3.5 §10.1)"""
 
-TRIES = 3
-"""associations in a row that may fail before the transfer does"""
+TRIES = 5
+"""associations in a row that may be lost before the transfer fails"""
 PAUSE = 2.0
-"""seconds between two of them; twice as many each time"""
+"""seconds before the second of them; each time as many more"""
 
 _KINDS = 60  # pairs of SOP class and transfer syntax in one association: each takes up to two contexts
 _AT_ONCE = 1000
 _OBJECTS = 5000
-_CHUNK = 1 << 20
 
 
 def chosen(db: sa.Connection, uids: Sequence[str], scope: Scope) -> list[Part]:
@@ -121,6 +117,7 @@ class _Sending:
         self._places = places
         self._course = course
         self._failures = 0  # associations that failed since an object was answered for
+        self._met = False  # whether there has been one at all
         self._under_way = ""  # the object that is being sent
         self._blamed = ""  # the one at which the last association was lost
 
@@ -143,6 +140,7 @@ class _Sending:
         """Sends over one association; what has been answered for leaves the list."""
         kinds = {(one.sop_class_uid, one.transfer_syntax): FORMS for one in left}
         with reached(self._course.report, self._peer, to_send(kinds), self._us) as association:
+            self._met = True
             while left:
                 self._under_way = left[0].sop_instance_uid
                 self._answered(left, *self._store(association, left[0]))
@@ -153,7 +151,7 @@ class _Sending:
 
     def _bear(self, error: KahuError, left: list[Located]) -> None:
         self._failures += 1
-        if self._failures >= TRIES:
+        if not self._met or self._failures >= TRIES:
             raise error
         if self._under_way and self._under_way == self._blamed:
             left.pop(0)
@@ -164,7 +162,7 @@ class _Sending:
     def _store(self, association: Association, one: Located) -> tuple[State, str]:
         """Sends one object; what has come of it, and why if it failed."""
         try:
-            context, data = self._given(association, one)
+            context, data = given(association, self._places, one, FORMS)
         except KahuError as error:
             return "failed", str(error)
         request = asking(association, command.C_STORE, one.sop_class_uid)
@@ -174,33 +172,6 @@ class _Sending:
         if stored(code):
             return "arrived", ""
         return ("already", "") if code == DUPLICATE else ("failed", words(code, "C-STORE"))
-
-    def _given(self, association: Association, one: Located) -> tuple[int, Iterator[bytes]]:
-        """The context that an object goes by, and its data set for that. KahuError: there is none."""
-        as_kept = association.context_for(one.sop_class_uid, (one.transfer_syntax,))
-        if as_kept is not None:
-            return as_kept, self._kept(one)
-        converted = association.context_for(one.sop_class_uid, FORMS)
-        if converted is None:
-            raise RefusedByPeer(
-                f"it does not take objects of this kind: {UID(one.sop_class_uid, IGNORE).name}"
-            )
-        from kahu.dicom.transcode import transcoded
-
-        target = association.contexts[converted].transfer_syntax
-
-        def read(offset: int, length: int) -> bytes:
-            return fetch.read(self._places, one, offset, length)
-
-        whole = transcoded(read, one.entry.size, target)
-        header = read_header(lambda offset, length: whole[offset : offset + length], len(whole))
-        return converted, iter([whole[header.dataset_offset :]])
-
-    def _kept(self, one: Located) -> Iterator[bytes]:
-        """The bytes of an object's data set. What is wrong with its file is known before the first piece."""
-        offsets = range(one.dataset_offset, one.entry.size, _CHUNK)
-        pieces = (fetch.read(self._places, one, at, min(_CHUNK, one.entry.size - at)) for at in offsets)
-        return chain([next(pieces, b"")], pieces)
 
 
 def _groups(objects: Iterator[Located]) -> Iterator[list[Located]]:

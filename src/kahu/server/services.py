@@ -11,6 +11,7 @@ from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.dimse.peers import Peers
+from kahu.dimse.reach import Ourselves
 from kahu.dimse.transfers import Transfers
 from kahu.executors import Executor
 from kahu.runs.runs import Runs
@@ -32,6 +33,8 @@ class Services:
     pools: Pools
     ledger: Ledger
     transfers: Transfers
+    ourselves: Ourselves
+    """as peers see us"""
     tokens: Tokens
     audit: Audit
     shelf: Shelf

@@ -5,7 +5,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from kahu.server.answers import Json
-from kahu.server.api import conflicts, events, runs, series, session, stores, tools, work
+from kahu.server.api import (
+    conflicts,
+    events,
+    peers,
+    runs,
+    series,
+    session,
+    stores,
+    tools,
+    transfers,
+    work,
+)
 from kahu.server.api.endpoint import openapi
 from kahu.server.api.endpoint import routes as routes_of
 from kahu.server.services import Services
@@ -18,6 +29,8 @@ ENDPOINTS = [
     *tools.endpoints.all,
     *runs.endpoints.all,
     *work.endpoints.all,
+    *peers.endpoints.all,
+    *transfers.endpoints.all,
 ]
 
 
