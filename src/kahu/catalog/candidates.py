@@ -59,11 +59,15 @@ def narrowed(db: sa.Connection, query: Query) -> Condition | None:
         if (query.level, level) not in _IDS:
             continue
         column, ids, tables = _IDS[query.level, level]
-        found = db.scalars(sa.select(ids).select_from(tables).where(condition).limit(FEW + 1)).all()
-        if len(found) <= FEW and (best is None or len(found) < len(best[1])):
-            best = column, set(found)
-            if len(best[1]) <= _VERY_FEW:
-                break
+        if db.execute(
+            sa.select(1).select_from(_KEY[level].table).where(condition).limit(1).offset(FEW)
+        ).first():
+            continue
+        found = set(db.scalars(sa.select(ids).select_from(tables).where(condition)))
+        if best is None or len(found) < len(best[1]):
+            best = column, found
+        if len(found) <= _VERY_FEW:
+            break
     return best and best[0].in_(best[1])
 
 
@@ -136,7 +140,7 @@ def _dates(_db: sa.Connection, match: Match) -> Condition | None:
 def _holds(db: sa.Connection, column: sa.Column[str], patterns: Iterable[str]) -> Condition | None:
     if db.dialect.name != "sqlite":
         return sa.or_(*(is_like(column, f"*{pattern}*") for pattern in patterns))
-    found = trigrams.candidates(column, patterns)
+    found = trigrams.candidates(column, patterns, FEW + 1)
     return None if found is None else _KEY["PATIENT" if column.table is patients else "STUDY"].in_(found)
 
 

@@ -143,10 +143,11 @@ def _an_instance(level: QueryLevel, scope: Scope) -> sa.ColumnElement[bytes]:
     if level == "IMAGE":
         return instances.c.key
     mine, own, of = instances.alias(), series.alias(), studies.alias()
+    of_patient = sa.select(of.c.id).where(of.c.patient == patients.c.id).correlate(patients)
     among = {
         "SERIES": own.c.id == series.c.id,
         "STUDY": own.c.study == studies.c.id,
-        "PATIENT": own.c.study.in_(sa.select(of.c.id).where(of.c.patient == patients.c.id)),
+        "PATIENT": own.c.study.in_(of_patient),
     }
     one = sa.select(mine.c.key).select_from(own.join(mine, mine.c.series == own.c.id)).where(among[level])
     if not scope.everything:

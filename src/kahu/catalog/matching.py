@@ -71,6 +71,8 @@ def _range(text: sa.ColumnElement[str], first: str, last: str) -> Condition:
 
 def _name(text: sa.ColumnElement[str], kind: str, value: str) -> Condition:
     """Of a name, already folded: the whole, or one of its component groups (PS3.5 §6.2.1.1)."""
+    if kind == "wildcard" and value.startswith("*") and value.endswith("*"):
+        return is_like(text, value)  # what is in a group is in the whole
     patterns = (f"{value}=*", f"*={value}", f"*={value}=*")
     whole = is_like(text, value) if kind == "wildcard" else text == value
     return sa.or_(whole, *(is_like(text, pattern) for pattern in patterns))

@@ -4,15 +4,17 @@ import sqlalchemy as sa
 
 from kahu.catalog import trigrams
 from kahu.catalog.fold import folded
-from kahu.catalog.schema import locations, patients
+from kahu.catalog.schema import locations, patients, series
 from kahu.db import migration
 
 
 @migration(to=2)
 def _names_and_texts(db: sa.Connection) -> None:
-    """Names are kept folded, too; texts are found by their parts; what is missing is known at once."""
-    db.execute(sa.DDL("ALTER TABLE patients ADD COLUMN folded TEXT NOT NULL DEFAULT ''"))  # type: ignore[no-untyped-call]
+    """Names are kept folded, too; texts are found by their parts; a study's modalities are told by an index; what
+    is missing is known at once."""
+    db.exec_driver_sql("ALTER TABLE patients ADD COLUMN folded TEXT NOT NULL DEFAULT ''")
     db.execute(sa.update(patients).values(folded=folded(patients.c.name)))
-    for index in (*patients.indexes, *locations.indexes):
+    db.exec_driver_sql("DROP INDEX ix_series_study")
+    for index in (*patients.indexes, *series.indexes, *locations.indexes):
         index.create(db, checkfirst=True)
     trigrams.create(db)

@@ -34,8 +34,8 @@ OWN = ("store", "tag", "verdict", "source")
 """What can be matched besides attributes: the name of a store, the label of a tag, a result's verdict, and the
 Series Instance UID of what a result was made from"""
 
-OF_STUDY = ("ModalitiesInStudy", "SOPClassesInStudy")
-"""computed attributes that can be matched"""
+OF_STUDY = {"ModalitiesInStudy": ("Modality", "modality"), "SOPClassesInStudy": ("SOPClassUID", "sop_class")}
+"""computed attributes that can be matched: the attribute of which they are the values, and where series keep it"""
 
 _COUNTED = {
     "Patient": ("Studies", "Series", "Instances"),
@@ -139,10 +139,15 @@ def _condition(match: Match, scope: Scope) -> Condition:
     if match.keyword in OWN:
         return _own(match, scope)
     if match.keyword in OF_STUDY:
+        of_series, column = OF_STUDY[match.keyword]
         other = series.alias()
-        text = other.c.modality if match.keyword == "ModalitiesInStudy" else other.c.sop_class
-        return sa.exists().where(other.c.study == studies.c.id, scope.clause(other), condition(match, text))
+        said = condition(replace(match, keyword_path=(of_series,)), other.c[column])
+        return sa.exists().where(other.c.study == studies.c.id, said, *_within(scope, other))
     return condition(match)
+
+
+def _within(scope: Scope, table: sa.FromClause) -> list[Condition]:
+    return [] if scope.everything else [scope.clause(table)]
 
 
 def _own(match: Match, scope: Scope) -> Condition:

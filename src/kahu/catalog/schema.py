@@ -64,7 +64,7 @@ series = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("uid", Text, nullable=False, unique=True),
-    sa.Column("study", Id, sa.ForeignKey("studies.id"), nullable=False, index=True),
+    sa.Column("study", Id, sa.ForeignKey("studies.id"), nullable=False),
     sa.Column("modality", Text, nullable=False, default=""),
     sa.Column("number", sa.BigInteger),
     sa.Column("description", Text, nullable=False, default=""),
@@ -80,6 +80,7 @@ series = sa.Table(
     sa.Column("words", Text, nullable=False),  # what free text is looked for in, folded (see `fold`)
     sa.Column("revision", sa.Integer, nullable=False, default=0),  # +1 whenever an instance comes or goes
     sa.Column("changed", sa.Float, nullable=False),
+    sa.Index("series_by_study", "study", "modality"),
     sa.Index("series_by_modality", "modality", "id"),
     sa.Index("series_by_changed", "changed"),
 )

@@ -21,8 +21,9 @@ _MOST = 16
 """trigrams in one question: more make it no more exact, for what it is worth"""
 
 
-def candidates(column: sa.Column[str], patterns: Iterable[str]) -> sa.Select[Any] | None:
-    """The ids of the rows that may be like one of these patterns (``*``, ``?``), others among them.
+def candidates(column: sa.Column[str], patterns: Iterable[str], most: int) -> sa.Select[Any] | None:
+    """The ids of the rows that may be like one of these patterns (``*``, ``?``), others among them; no more than
+    `most`, so that as many are to be taken for too many.
 
     None: this cannot be told, because of a pattern without three letters in a row.
     """
@@ -35,9 +36,8 @@ def candidates(column: sa.Column[str], patterns: Iterable[str]) -> sa.Select[Any
         questions.append(" AND ".join(map(_quoted, dict.fromkeys(trigrams[:_MOST]))))
     said = " OR ".join(f"({question})" for question in questions)
     index = _INDEX_OF[column.table]
-    return sa.select(index.c.rowid.label("id")).where(
-        sa.literal_column(index.name).op("MATCH")(f"{{{column.name}}} : ({said})")
-    )
+    matching = sa.literal_column(index.name).op("MATCH")(f"{{{column.name}}} : ({said})")
+    return sa.select(index.c.rowid.label("id")).where(matching).limit(most)
 
 
 def _quoted(text: str) -> str:
