@@ -72,7 +72,7 @@ def _below(db: sa.Connection, scope: Scope, parent: str, ids: list[Any]) -> dict
         f"SELECT {parent}, series.id, series.study, series.modality, series.sop_class, series.instances "  # noqa: S608
         f"FROM {joined} WHERE {parent} IN ?"
     )
-    found = [_Series(*row) for row in plain.execute(db, sql, ids)]
+    found = [_Series(*row) for row in plain.execute(db, sql, ids).all()]
     if not scope.everything:
         seen = _instances_in_scope(db, scope, [each.id for each in found])
         found = [replace(each, instances=seen[each.id]) for each in found if each.id in seen]

@@ -138,11 +138,15 @@ def _headers_below(
     return [(one, key) for one, key in found if key is not None]
 
 
+# Aliases are dear to make.
+_MINE, _OWN, _OF = instances.alias("mine"), series.alias("own"), studies.alias("of_patient")
+
+
 def _an_instance(level: QueryLevel, scope: Scope) -> sa.ColumnElement[bytes]:
     """The key of one visible instance of an entity."""
     if level == "IMAGE":
         return instances.c.key
-    mine, own, of = instances.alias(), series.alias(), studies.alias()
+    mine, own, of = _MINE, _OWN, _OF
     of_patient = sa.select(of.c.id).where(of.c.patient == patients.c.id).correlate(patients)
     among = {
         "SERIES": own.c.id == series.c.id,

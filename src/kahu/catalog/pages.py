@@ -38,7 +38,7 @@ def rows(db: sa.Connection, level: QueryLevel, ids: Sequence[Any]) -> list[dict[
     sql, read = _reader(level)
     found: dict[Any, dict[str, str]] = {}
     for start in range(0, len(ids), AT_ONCE):
-        for key, *values in plain.execute(db, sql, list(ids[start : start + AT_ONCE])):
+        for key, *values in plain.execute(db, sql, list(ids[start : start + AT_ONCE])).all():
             found[key] = read(values)
     return [found[key] for key in ids]
 

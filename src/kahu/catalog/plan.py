@@ -135,14 +135,17 @@ def _level(match: Match) -> Level | None:
     return LEVEL_OF.get(match.keyword)
 
 
+# Another series of the same study. An alias is dear to make.
+_OTHER = series.alias("other")
+
+
 def _condition(match: Match, scope: Scope) -> Condition:
     if match.keyword in OWN:
         return _own(match, scope)
     if match.keyword in OF_STUDY:
         of_series, column = OF_STUDY[match.keyword]
-        other = series.alias()
-        said = condition(replace(match, keyword_path=(of_series,)), other.c[column])
-        return sa.exists().where(other.c.study == studies.c.id, said, *_within(scope, other))
+        said = condition(replace(match, keyword_path=(of_series,)), _OTHER.c[column])
+        return sa.exists().where(_OTHER.c.study == studies.c.id, said, *_within(scope, _OTHER))
     return condition(match)
 
 

@@ -1,5 +1,6 @@
 """Rows of the catalogue -> DICOM JSON Model (PS3.18 annex F)."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -73,15 +74,18 @@ def _writers(keywords: tuple[str, ...]) -> list[tuple[str, Callable[[str], bytes
 
 @lru_cache(maxsize=1024)
 def _writer(tag: str, vr: str) -> Callable[[str], bytes]:
-    """Writes one attribute, given its text. Values that many rows share are written once."""
-    before = f'"{tag}":{{"vr":"{vr}","Value":'.encode()
+    """Writes one attribute, given its text. What many rows share is written once."""
+    before = f'"{tag}":{{"vr":"{vr}","Value":['.encode()
     empty = f'"{tag}":{{"vr":"{vr}"}}'.encode()
+
+    def plain(text: str) -> bytes:
+        return before + b'"' + text.encode() + b'"]}' if _PLAIN(text) else write(text)
 
     def write(text: str) -> bytes:
         values = values_of_text(vr, text)
-        return before + _json(values) + b"}" if values else empty
+        return before + b",".join(map(_json, values)) + b"]}" if values else empty
 
-    return write if vr in _EACH_ITS_OWN else lru_cache(maxsize=4096)(write)
+    return plain if vr in ("UI", "UR") else lru_cache(maxsize=4096)(write)
 
 
-_EACH_ITS_OWN = frozenset({"UI", "UR", "TM"})
+_PLAIN = re.compile(r"[0-9A-Za-z.:/_-]+").fullmatch
