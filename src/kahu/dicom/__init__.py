@@ -12,8 +12,15 @@
 `multipart`     multipart/related, written and read as a stream (PS3.18 §8.6)
 `functional`    attributes of one frame, in functional groups or at the top (PS3.3 C.7.6.16)
 `malformed`     what objects raise that do not hold what the standard says -> one error
+`syntaxes`      the table of transfer syntaxes: what can be read, and given (PS3.5 annex A)
 `frames`        which bytes are frame n; the way to arrays and uncompressed bytes
-`pixels`        codecs and colour: a frame's bytes -> an array; transcoding (PS3.5 §8)
+`codestream`    what a compressed frame says of itself before it is decoded
+`pixels`        codecs and colour: a frame's bytes -> an array (PS3.5 §8)
+`encode`        an array -> a frame's bytes (PS3.5 §8.2)
+`transcode`     objects and frames from one transfer syntax to another
+`rewrite`       a data set's elements in another encoding: VRs, order of bytes (PS3.5 annex A)
+`encapsulate`   frames -> fragments with their offset tables (PS3.5 A.4)
+`file_meta`     preamble and group 2 for another transfer syntax (PS3.10 §7.1)
 `render`        a frame -> 8-bit picture (PS3.3 C.11, window; thumbnails)
 `grid`          where frames, slices and voxels are in the patient (PS3.3 C.7.6.2)
 `volume`        slices -> an array on its grid; NIfTI and label maps

@@ -14,6 +14,13 @@ SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL 
 LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
+# Bytes of one number, for VRs whose values are turned round with the byte order (PS3.5 §7.3).
+NUMBER_SIZES = {
+    **dict.fromkeys(("US", "SS", "OW", "AT"), 2),
+    **dict.fromkeys(("UL", "SL", "FL", "OF", "OL"), 4),
+    **dict.fromkeys(("FD", "OD", "SV", "UV", "OV"), 8),
+}
+
 explicit = struct.Struct("<I2sH").unpack_from  # key, VR, 16-bit length
 implicit = struct.Struct("<II").unpack_from  # key, 32-bit length
 uint32 = struct.Struct("<I").unpack_from
@@ -36,6 +43,15 @@ ITEM = key_of_tag(0xFFFEE000)
 ITEM_END = key_of_tag(0xFFFEE00D)
 SEQUENCE_END = key_of_tag(0xFFFEE0DD)
 DELIMITERS = frozenset({ITEM, ITEM_END, SEQUENCE_END})
+
+
+def turned(value: bytes, width: int) -> bytes:
+    """The bytes of each number of `width` bytes in the other order; a rest that is no number stays."""
+    out = bytearray(value)
+    whole = len(value) - len(value) % width
+    for i in range(width):
+        out[i:whole:width] = value[width - 1 - i : whole : width]
+    return bytes(out)
 
 
 class Odd(Exception):

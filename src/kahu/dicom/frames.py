@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from kahu.dicom.header import PixelData, ReadAt
 from kahu.dicom.pixels import PixelFacts, decode, native
+from kahu.dicom.syntaxes import encapsulated, is_video
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 
 __all__ = [
@@ -37,8 +38,6 @@ Ranges = tuple[Range, ...]
 """Where one frame lies: (offset, length) of each piece, in order."""
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
-_VIDEO = tuple(f"1.2.840.10008.1.2.4.{n}" for n in range(100, 109))
 
 _PIECE = np.dtype([("offset", "<u8"), ("length", "<u4")])  # as `pack` writes it
 
@@ -80,16 +79,6 @@ def _syntax_of(dataset: Dataset) -> str:
     """Of a dataset in memory; the default where nothing is stated (PS3.5 §10)."""
     meta = getattr(dataset, "file_meta", None) or Dataset()
     return str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
-
-
-def encapsulated(transfer_syntax: str) -> bool:
-    """Whether pixel data is a sequence of fragments (PS3.5 A.4): so unless the syntax is known as native."""
-    return transfer_syntax not in _NATIVE
-
-
-def is_video(transfer_syntax: str) -> bool:
-    """Whether the pixel data is one stream (MPEG-2, MPEG-4, HEVC): its frames have no bytes of their own."""
-    return transfer_syntax.startswith(_VIDEO)
 
 
 def read_frame(

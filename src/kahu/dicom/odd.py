@@ -14,7 +14,7 @@ from pydicom.filereader import read_dataset
 
 from kahu.dicom import text
 from kahu.dicom.attributes import PIXEL_DATA, one_vr, vr_of_tag
-from kahu.dicom.elements import BINARY, ITEM, LONG, SHORT, UNDEFINED, key_of_tag
+from kahu.dicom.elements import BINARY, ITEM, LONG, NUMBER_SIZES, SHORT, UNDEFINED, key_of_tag, turned
 from kahu.dicom.walk import (
     COPY_AGAIN,
     LONG_VALUE,
@@ -32,13 +32,6 @@ from kahu.errors import BrokenDicom, KahuError
 _MOST_READS = 1_000_000
 _MOST_VALUE = 256 << 20
 _WINDOW = 64 << 10
-
-# Bytes of one number, for VRs whose values are turned round with the byte order (PS3.5 §7.3).
-_NUMBER_SIZES = {
-    **dict.fromkeys(("US", "SS", "OW", "AT"), 2),
-    **dict.fromkeys(("UL", "SL", "FL", "OF", "OL"), 4),
-    **dict.fromkeys(("FD", "OD", "SV", "UV", "OV"), 8),
-}
 
 
 def walk(read: ReadAt, size: int, at: int, *, is_implicit: bool, big_endian: bool) -> Walked:
@@ -94,7 +87,7 @@ def _encode(ds: Dataset, file: "_File", big_endian: bool) -> Walked:
             if element.value_tell + length > file.size:
                 raise BrokenDicom(truncated(element.tag), COPY_AGAIN)
             if element.value is None and length:
-                if vr in BINARY and not (big_endian and vr in _NUMBER_SIZES):
+                if vr in BINARY and not (big_endian and vr in NUMBER_SIZES):
                     out += _element_header(element.tag, vr, length)
                     omitted.append(Omitted(len(out), element.value_tell, length))
                     continue
@@ -125,8 +118,8 @@ def _value(element: Any, vr: str, ds: Dataset, big_endian: bool) -> tuple[str, b
             element = convert_raw_data_element(element._replace(VR="SQ"), ds=ds)
         return "SQ", b"".join(_item(item, big_endian) for item in element.value or ())
     value = bytes(element.value or b"")
-    if big_endian and vr in _NUMBER_SIZES:
-        value = _turned(value, _NUMBER_SIZES[vr])
+    if big_endian and vr in NUMBER_SIZES:
+        value = turned(value, NUMBER_SIZES[vr])
     if len(value) > 0xFFFF and vr.encode() in SHORT:
         vr = "UN"  # PS3.5 §6.2.2
     return vr, value
@@ -145,15 +138,6 @@ def _element_header(tag: int, vr: str, length: int) -> bytes:
     if vr.encode() in LONG:
         return struct.pack("<I2sHI", key, vr.encode(), 0, length)
     return struct.pack("<I2sH", key, vr.encode(), length)
-
-
-def _turned(value: bytes, width: int) -> bytes:
-    """The bytes of each number of `width` bytes in the other order; a rest that is no number stays."""
-    out = bytearray(value)
-    whole = len(value) - len(value) % width
-    for i in range(width):
-        out[i:whole:width] = value[width - 1 - i : whole : width]
-    return bytes(out)
 
 
 class _File:

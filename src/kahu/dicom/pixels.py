@@ -1,39 +1,31 @@
 """A frame's bytes -> an array, or uncompressed bytes: every codec, every kind of colour (PS3.5 §8, annexes
-A.4 and G).
+A.4 and G). `encode` is the way back.
 
 *Frame bytes* are a frame as it is stored, without item headers: what `frames` finds.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from kahu.dicom import codestream
 from kahu.dicom.attributes import tag_of
 from kahu.dicom.malformed import MALFORMED, understood
+from kahu.dicom.syntaxes import KNOWN, Codec
 from kahu.errors import BrokenDicom, NotAcceptable
 
-__all__ = ["PixelFacts", "decode", "native"]
+__all__ = ["PixelFacts", "colour_of", "decode", "jpeg_of_xl", "laid_out", "native", "stored"]
 
-Codec = Literal["native", "big endian", "rle", "jpeg", "jpeg-ls", "jpeg 2000", "htj2k"]
-
-_JPEG = "1.2.840.10008.1.2.4."
-_CODECS: dict[str, Codec] = {
-    "1.2.840.10008.1.2": "native",
-    "1.2.840.10008.1.2.1": "native",
-    "1.2.840.10008.1.2.1.98": "native",  # encapsulated uncompressed
-    "1.2.840.10008.1.2.1.99": "native",  # deflated: whoever reads its bytes inflates the data set first
-    "1.2.840.10008.1.2.2": "big endian",
-    "1.2.840.10008.1.2.5": "rle",
-    **dict.fromkeys([_JPEG + n for n in ("50", "51", "57", "70")], "jpeg"),
-    **dict.fromkeys([_JPEG + n for n in ("80", "81")], "jpeg-ls"),
-    **dict.fromkeys([_JPEG + n for n in ("90", "91", "92", "93")], "jpeg 2000"),
-    **dict.fromkeys([_JPEG + n for n in ("201", "202", "203")], "htj2k"),
-}
+SEND_AGAIN = "send the instance again"
+_TOO_SHORT = "the frame is too short for its rows and columns"
+_OF_CODECS = ("YBR_RCT", "YBR_ICT", "XYB")  # Photometric Interpretations that a codec undoes
+_DEEPEST_OF_OPENJPEG = 16
 _AS_STORED = "ask for the whole instance, or for transfer-syntax=* to have the frame as it is stored"
 
 
@@ -75,6 +67,11 @@ class PixelFacts:
         keyword = "FloatPixelData" if "7FE00008" in instance else "PixelData"
         keyword = "DoubleFloatPixelData" if "7FE00009" in instance else keyword
         return _facts(first, keyword, instance.get("7FE00010", {}).get("vr") == "OW")
+
+    @classmethod
+    def of_values(cls, get: Callable[[str], Any], keyword: str, words: bool) -> "PixelFacts":
+        """The facts that `get` has for keywords, None where it has none. BrokenDicom: they make no image."""
+        return _facts(get, keyword, words)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -134,10 +131,27 @@ def decode(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any
     Values are stored values: unused high bits are gone, signs are right, packed bits are 0 and 1, no rescale.
     Colour is RGB whatever the file holds (YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT); palette colour stays
     indices (see `render`). NotAcceptable: a transfer syntax that cannot be decoded. BrokenDicom: the bytes do
-    not decode.
+    not decode, or to another image than the attributes tell of.
     """
     array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=False)
     return _rgb_of(array, facts.bits_stored) if ybr else array
+
+
+def stored(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any]:
+    """As `decode`, but samples are not turned into RGB that are YBR by Photometric Interpretation: nothing is lost.
+
+    `colour_of` says what they are: RGB is what comes out of codecs that transform colour themselves.
+    """
+    return _decoded(frame, facts, transfer_syntax, keep_ybr=False)[0]
+
+
+def colour_of(facts: PixelFacts, transfer_syntax: str) -> str:
+    """The Photometric Interpretation of what `stored` gives."""
+    if facts.samples != 3:
+        return facts.photometric
+    if facts.photometric in _OF_CODECS or _codec(transfer_syntax) in ("jpeg", "jpeg in xl"):
+        return "RGB"
+    return "YBR_FULL" if facts.photometric == "YBR_FULL_422" else facts.photometric
 
 
 def native(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> bytes:
@@ -150,27 +164,43 @@ def native(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> bytes:
     """
     codec = _codec(transfer_syntax)
     size = -(-facts.frame_bits // 8)  # what is beyond it is padding
-    if codec == "native":
+    if codec in ("native", "big endian"):
+        if len(frame) < size:
+            raise BrokenDicom(_TOO_SHORT, SEND_AGAIN)
+        if codec == "big endian":
+            frame = np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()
         return frame[:size]
-    if codec == "big endian":
-        return np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()[:size]
     array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=True)
     if facts.photometric in ("YBR_FULL", "YBR_FULL_422") and not ybr:
         array = _ybr_of(array, facts.bits_stored)
-    if facts.subsampled:
-        array = _subsample(array)
-    elif facts.samples > 1 and facts.planar:
+    return laid_out(_subsample(array) if facts.subsampled else array, facts)
+
+
+def laid_out(array: NDArray[Any], facts: PixelFacts) -> bytes:
+    """Samples as uncompressed bytes in little endian, as Planar Configuration, High Bit and Bits Allocated say."""
+    if facts.samples > 1 and facts.planar and not facts.subsampled:
         array = np.moveaxis(array, -1, 0)
     if facts.bits_allocated == 1:
         return np.packbits(array, axis=None, bitorder="little").tobytes()
-    return array.astype(facts.dtype, copy=False).tobytes()
+    array = array.astype(facts.dtype, copy=False)
+    if unused := facts.high_bit + 1 - facts.bits_stored:
+        array = array << unused
+    return array.tobytes()
+
+
+def jpeg_of_xl(frame: bytes) -> bytes:
+    """The JPEG that was packed into a JPEG XL frame, bit for bit. BrokenDicom: there is none in it."""
+    try:
+        return bytes(imagecodecs.jpegxl_decode_jpeg(frame, numthreads=1))
+    except (RuntimeError, ValueError) as error:
+        raise BrokenDicom("there is no JPEG in the JPEG XL frame", SEND_AGAIN) from error
 
 
 def _codec(transfer_syntax: str) -> Codec:
-    codec = _CODECS.get(transfer_syntax)
-    if codec is None:
+    known = KNOWN.get(transfer_syntax)
+    if known is None:
         raise NotAcceptable(f"frames in transfer syntax {transfer_syntax} cannot be decoded", _AS_STORED)
-    return codec
+    return known.codec
 
 
 def _decoded(
@@ -182,72 +212,118 @@ def _decoded(
     """
     codec = _codec(transfer_syntax)
     ybr = facts.samples == 3 and facts.photometric in ("YBR_FULL", "YBR_FULL_422")
-    if codec in ("native", "big endian"):
-        return _uncompressed(frame, facts, codec == "big endian"), ybr
     try:
+        if codec in ("native", "big endian", "deflated"):
+            if codec == "deflated":
+                frame = zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, -(-facts.frame_bits // 8))
+            return _uncompressed(frame, facts, codec == "big endian"), ybr
         if codec == "rle":
             return _from_rle(frame, facts), ybr
-        if codec == "jpeg":
+        if codec in ("jpeg", "jpeg in xl"):
             array, ybr = _from_jpeg(frame, facts, keep_ybr)
-        elif codec == "jpeg-ls":
-            array = imagecodecs.jpegls_decode(frame)
-        elif codec == "htj2k":
-            array = imagecodecs.htj2k_decode(frame)
         else:
-            array = imagecodecs.jpeg2k_decode(frame)
-    except (RuntimeError, ValueError) as error:  # every codec's error is one of these
+            array = _DECODERS[codec](frame, facts)
+    except (
+        RuntimeError,
+        ValueError,
+        MemoryError,
+        zlib.error,
+    ) as error:  # every codec's error is one of these
         raise BrokenDicom(
-            f"the compressed frame cannot be decoded ({transfer_syntax})", "send the instance again"
+            f"the compressed frame cannot be decoded ({transfer_syntax})", SEND_AGAIN
         ) from error
     shape = (facts.rows, facts.columns) + ((facts.samples,) if facts.samples > 1 else ())
     if array.shape != shape:
-        raise BrokenDicom(
-            f"the compressed frame is {array.shape}, its attributes say {shape}", "send the instance again"
-        )
+        raise BrokenDicom(f"the compressed frame is {array.shape}, its attributes say {shape}", SEND_AGAIN)
     return _values(array, facts), ybr
 
 
 def _from_rle(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
     dtype = np.dtype("u1") if facts.bits_allocated == 1 else facts.dtype
+    size = facts.rows * facts.columns * facts.samples
     planes = np.frombuffer(imagecodecs.dicomrle_decode(frame, dtype), dtype)
-    size = facts.rows * facts.columns
-    if len(planes) < size * facts.samples:
-        raise BrokenDicom("the compressed frame is too short", "send the instance again")
-    planes = planes[: size * facts.samples].reshape(facts.samples, facts.rows, facts.columns)
+    segments = int.from_bytes(frame[:4], "little")
+    if len(planes) < size or segments != facts.samples * dtype.itemsize:
+        raise BrokenDicom("the compressed frame is too short, or has other samples", SEND_AGAIN)
+    planes = planes[:size].reshape(facts.samples, facts.rows, facts.columns)
     return _values(planes[0] if facts.samples == 1 else np.moveaxis(planes, 0, -1), facts)
 
 
 def _from_jpeg(frame: bytes, facts: PixelFacts, keep_ybr: bool) -> tuple[NDArray[Any], bool]:
+    """A lossy JPEG, or one that was packed into JPEG XL."""
+    if frame[:2] != b"\xff\xd8":
+        if b"jbrd" not in frame:  # the box without which the JPEG cannot be had back
+            return imagecodecs.jpegxl_decode(frame), False
+        frame = jpeg_of_xl(frame)
+    _check_jpeg(frame, facts)
     if facts.samples != 3:
         return imagecodecs.jpeg8_decode(frame), False
-    ybr = _jpeg_is_ybr(frame, facts.photometric)
-    stored = "YCBCR" if ybr else "RGB"
+    ybr = codestream.is_ybr(frame, facts.photometric)
+    colours = "YCBCR" if ybr else "RGB"
     return imagecodecs.jpeg8_decode(
-        frame, colorspace=stored, outcolorspace=stored if keep_ybr else "RGB"
+        frame, colorspace=colours, outcolorspace=colours if keep_ybr else "RGB"
     ), ybr and keep_ybr
 
 
-def _jpeg_is_ybr(frame: bytes, photometric: str) -> bool:
-    """Whether a JPEG's three components are YBR. Its own markers know best (Adobe, JFIF), then Photometric
-    Interpretation does.
-    """
-    at = 2
-    while at + 4 <= len(frame) and frame[at] == 0xFF:
-        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        body = frame[at + 4 : at + 2 + length]
-        if marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
-            return body[11] == 1
-        if marker == 0xE0 and body[:5] == b"JFIF\0":
-            return True
-        if marker == 0xDA:  # start of scan: no more headers
-            break
-        at += 2 + length
-    return photometric != "RGB"
+def _from_lossless_jpeg(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
+    """Without any transformation of colour, which would lose something."""
+    _check_jpeg(frame, facts)
+    if facts.samples != 3:
+        return imagecodecs.jpeg8_decode(frame)
+    return imagecodecs.jpeg8_decode(frame, colorspace="RGB", outcolorspace="RGB")
+
+
+def _from_jpeg_ls(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
+    _check(codestream.jpeg(frame), facts)
+    return imagecodecs.jpegls_decode(frame)
+
+
+def _from_jpeg_2000(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
+    """Also HTJ2K: OpenJPEG says what OpenJPH does not, that a frame ends too early. OpenJPH alone has 32 bits."""
+    shape = codestream.jpeg2000(frame)
+    _check(shape, facts)
+    deep = shape is not None and shape.bits > _DEEPEST_OF_OPENJPEG
+    return imagecodecs.htj2k_decode(frame) if deep else imagecodecs.jpeg2k_decode(frame)
+
+
+def _from_jpeg_xl(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
+    return imagecodecs.jpegxl_decode(frame)
+
+
+_DECODERS: dict[Codec, Callable[[bytes, PixelFacts], NDArray[Any]]] = {
+    "lossless jpeg": _from_lossless_jpeg,
+    "jpeg-ls": _from_jpeg_ls,
+    "jpeg 2000": _from_jpeg_2000,
+    "jpeg xl": _from_jpeg_xl,
+}
+
+
+def _check_jpeg(frame: bytes, facts: PixelFacts) -> None:
+    _check(codestream.jpeg(frame), facts)
+    if not codestream.is_whole(frame):
+        raise BrokenDicom("the compressed frame is truncated", SEND_AGAIN)
+
+
+def _check(shape: codestream.Shape | None, facts: PixelFacts) -> None:
+    """BrokenDicom: a codestream is not of the image that the attributes tell of."""
+    if shape is None:
+        return  # the decoder will say what it thinks of that
+    told = (facts.rows, facts.columns, facts.samples)
+    if (shape.rows, shape.columns, shape.samples) != told:
+        raise BrokenDicom(
+            f"the compressed frame is {(shape.rows, shape.columns, shape.samples)}, its attributes say {told}",
+            SEND_AGAIN,
+        )
+    if shape.bits > max(8, facts.bits_allocated):
+        raise BrokenDicom(
+            f"samples of the compressed frame have {shape.bits} bits, its attributes say {facts.bits_allocated}",
+            SEND_AGAIN,
+        )
 
 
 def _uncompressed(frame: bytes, facts: PixelFacts, big_endian: bool) -> NDArray[Any]:
     if len(frame) < -(-facts.frame_bits // 8):
-        raise BrokenDicom("the frame is too short for its rows and columns", "send the instance again")
+        raise BrokenDicom(_TOO_SHORT, SEND_AGAIN)
     if big_endian:
         frame = np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()
     frame = frame[: -(-facts.frame_bits // 8)]
@@ -282,7 +358,7 @@ def _values(array: NDArray[Any], facts: PixelFacts) -> NDArray[Any]:
     width = 8 * array.dtype.itemsize
     if array.dtype.kind == "i" and not facts.signed:  # a codestream may be signed where the data set is not
         array = array.view(f"u{array.dtype.itemsize}")
-    elif facts.signed and (array.dtype.kind == "u" or facts.bits_stored < facts.bits_allocated):
+    if facts.signed and (array.dtype.kind == "u" or facts.bits_stored < facts.bits_allocated):
         left = width - 1 - min(facts.high_bit, width - 1)
         array = (array.view(f"i{array.dtype.itemsize}") << left) >> max(width - facts.bits_stored, 0)
     elif not facts.signed and facts.bits_stored < facts.bits_allocated and width > facts.bits_stored:
