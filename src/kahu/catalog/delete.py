@@ -5,9 +5,9 @@ results stay with their UIDs. A borrowed file that was forgotten is not taken in
 its store is added anew.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -63,14 +63,14 @@ def delete(
 
 
 def _take_out(
-    db: sa.Connection, scope: Scope, rows: Collection[sa.Row[tuple[bytes, str, str]]], owned: Collection[int]
+    db: sa.Connection, scope: Scope, rows: Sequence[Any], owned: Collection[int]
 ) -> list[tuple[int, str]]:
     """Removes these instances' rows; the store and key of each file that is to be removed."""
     keys = [row.key for row in rows]
     at, aside = locations.c, conflicts.c
-    here, there = at.instance.in_(keys), aside.uid.in_([row.uid for row in rows])
-    if scope.stores is not None:
-        here, there = here & at.store.in_(scope.stores), there & aside.store.in_(scope.stores)
+    stores = [] if scope.stores is None else [sorted(scope.stores)]
+    here = sa.and_(at.instance.in_(keys), *map(at.store.in_, stores))
+    there = sa.and_(aside.uid.in_([row.uid for row in rows]), *map(aside.store.in_, stores))
     files = {
         *db.execute(sa.select(at.store, at.key, at.size, at.stamp).where(here)).tuples(),
         *db.execute(sa.select(aside.store, aside.key, aside.size, aside.stamp).where(there)).tuples(),

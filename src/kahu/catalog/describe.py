@@ -6,13 +6,15 @@ or leaves it.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 import zstandard
 
-from kahu.catalog import schema
-from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted, within
-from kahu.catalog.scope import Scope
+from kahu.catalog import named, schema
+from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted
+from kahu.catalog.scope import ALL, Scope
 from kahu.db import Database
 from kahu.dicom.json_model import bulk_base, to_json
 from kahu.errors import NotFound
@@ -61,28 +63,28 @@ def described(
     database: Database, scope: Scope, study: str = "", series: str = "", instance: str = ""
 ) -> Described:
     """What `metadata` would give, before it is made. NotFound."""
-    wanted = within(scope, study, series, instance)
+    given = named.parameters(study, series, instance)
     with database.read() as db:
-        found = _series(db, wanted)
-    if not found:
+        rows = db.execute((_one if instance else _all)(scope, tuple(given)), given).all()
+    if not rows:
         raise NotFound("there is no such study, series or instance here")
-    state = (
-        instance,
-        *(fact for each in found for fact in (each.uid, each.revision, each.changed, each.visible)),
-    )
+    if instance:
+        (row,) = rows
+        state = (instance, row.uid, row.revision, row.changed)
+        return Described(1, state, lambda: _array([_json(row, row.study_uid, row.uid, row.instance_uid)]))
+    found = [_Series(*row) for row in rows]
+    facts = ((each.uid, each.revision, each.changed, each.visible) for each in found)
 
     def pieces() -> Iterator[bytes]:
         return _array(
             piece
             for each in found
             for piece in (
-                _kept(database, each)
-                if not instance and each.visible == each.instances
-                else _made(database, each, wanted)
+                _kept(database, each) if each.visible == each.instances else _made(database, each, scope)
             )
         )
 
-    return Described(sum(each.visible for each in found), state, pieces)
+    return Described(sum(each.visible for each in found), tuple(facts), pieces)
 
 
 def _array(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -93,16 +95,39 @@ def _array(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"]"
 
 
-def _series(db: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[_Series]:
+@lru_cache(maxsize=64)
+def _all(scope: Scope, names: named.Names) -> sa.Select[Any]:
+    """Series, and how many of their instances are in scope."""
     c = schema.series.c
-    rows = db.execute(
-        sa.select(c.id, c.uid, schema.studies.c.uid, c.revision, c.changed, c.instances, sa.func.count())
+    of_series = (c.id, c.uid, schema.studies.c.uid, c.revision, c.changed, c.instances)
+    return (
+        sa.select(*of_series, sa.func.count())
         .select_from(HIERARCHY)
-        .where(wanted)
-        .group_by(c.id, c.uid, schema.studies.c.uid, c.revision, c.changed, c.instances, c.number)
+        .where(*named.conditions(scope, names))
+        .group_by(*of_series, c.number)
         .order_by(c.number.nulls_last(), c.id)
     )
-    return [_Series(*row) for row in rows]
+
+
+@lru_cache(maxsize=64)
+def _one(scope: Scope, names: named.Names) -> sa.Select[Any]:
+    """An instance's header, and its series."""
+    c, h = schema.series.c, schema.headers.c
+    return (
+        sa.select(
+            c.uid,
+            schema.studies.c.uid.label("study_uid"),
+            schema.instances.c.uid.label("instance_uid"),
+            c.revision,
+            c.changed,
+            h.raw,
+            h.implicit,
+            h.omitted,
+            h.pixels_vr,
+        )
+        .select_from(HIERARCHY.join(schema.headers, h.key == schema.instances.c.key))
+        .where(*named.conditions(scope, names))
+    )
 
 
 def _kept(database: Database, series: _Series) -> Iterator[bytes]:
@@ -117,7 +142,7 @@ def _kept(database: Database, series: _Series) -> Iterator[bytes]:
         return
     pack = zstandard.ZstdCompressor(level=3).compress
     made = []
-    for piece in _made(database, series, sa.true()):
+    for piece in _made(database, series, ALL):
         made.append(pack(piece))
         yield piece
     _keep(database, series, made)
@@ -140,9 +165,9 @@ def _keep(database: Database, series: _Series, parts: Sequence[bytes]) -> None:
         )
 
 
-def _made(database: Database, series: _Series, wanted: sa.ColumnElement[bool]) -> Iterator[bytes]:
-    """The metadata of those instances of a series that are wanted, made from their headers."""
-    of_series = sa.and_(schema.series.c.id == series.id, wanted)
+def _made(database: Database, series: _Series, scope: Scope) -> Iterator[bytes]:
+    """The metadata of those instances of a series that are in scope, made from their headers."""
+    of_series = sa.and_(schema.series.c.id == series.id, scope.instances_clause())
     with database.read() as db:
         query = sa.select(schema.instances.c.key).select_from(HIERARCHY)
         keys = db.scalars(query.where(of_series).order_by(*ORDER)).all()
@@ -160,10 +185,14 @@ def _instances(database: Database, series: _Series, keys: Sequence[bytes]) -> It
         ).all()
     by_key = {row.key: row for row in rows}
     for row in (by_key[key] for key in keys if key in by_key):
-        yield to_json(
-            zstandard.decompress(row.raw),
-            row.implicit,
-            omitted(row.omitted, None),
-            pixels_vr=row.pixels_vr,
-            bulk_base=bulk_base(series.study_uid, series.uid, row.uid),
-        )
+        yield _json(row, series.study_uid, series.uid, row.uid)
+
+
+def _json(header: Any, study: str, series: str, instance: str) -> bytes:
+    return to_json(
+        zstandard.decompress(header.raw),
+        header.implicit,
+        omitted(header.omitted, None),
+        pixels_vr=header.pixels_vr,
+        bulk_base=bulk_base(study, series, instance),
+    )

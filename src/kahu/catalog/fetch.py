@@ -13,7 +13,7 @@ import zstandard
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from kahu.catalog import columns, schema
+from kahu.catalog import columns, named, schema
 from kahu.catalog.computed import can_be_had
 from kahu.catalog.describe import metadata
 from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted
@@ -129,24 +129,25 @@ def instances(
     db: sa.Connection, scope: Scope, study: str = "", series: str = "", instance: str = ""
 ) -> list[Located]:
     """The instances of a study or of a series, or one, in `ORDER`. NotFound: there is none in scope."""
-    named: dict[str, Any] = {"study": study, "series": series}
-    if instance:
-        named["instance"] = schema.instance_key(instance)
-    named = {name: value for name, value in named.items() if value}
-    rows = db.execute(_query(scope, tuple(named)), named)
+    given = named.parameters(study, series, instance)
+    rows = db.execute(_query(scope, tuple(given)), given)
     found = [_located(list(of_one)) for _, of_one in groupby(rows, itemgetter(0))]
     if not found:
         raise NotFound("there is no such study, series or instance here")
     return found
 
 
-_NAMED = {"study": schema.studies.c.uid, "series": schema.series.c.uid, "instance": schema.instances.c.key}
+def neighbours(db: sa.Connection, scope: Scope, study: str, series: str, most: int) -> list[Located]:
+    """Some instances of a series, in `ORDER`: all of them, or those in the first `most` locations."""
+    given = named.parameters(study, series)
+    rows = db.execute(_query(scope, tuple(given)).limit(most), given).all()
+    found = [_located(list(of_one)) for _, of_one in groupby(rows, itemgetter(0))]
+    return found[:-1] if len(rows) == most else found  # the last may have others
 
 
 @lru_cache(maxsize=64)
-def _query(scope: Scope, named: tuple[str, ...]) -> sa.Select[Any]:
-    """Instances with each location that they can be had from, or with none. Kept, because to put a query together
-    takes ten times as long as to ask it."""
+def _query(scope: Scope, names: named.Names) -> sa.Select[Any]:
+    """Instances with each location that they can be had from, or with none."""
     i, h = schema.instances.c, schema.headers.c
     lies = sa.and_(_at.instance == i.key, can_be_had(scope))
     return (
@@ -173,7 +174,7 @@ def _query(scope: Scope, named: tuple[str, ...]) -> sa.Select[Any]:
             _at.frames,
         )
         .select_from(HIERARCHY.join(schema.headers, h.key == i.key).outerjoin(schema.locations, lies))
-        .where(scope.instances_clause(), *(_NAMED[name] == sa.bindparam(name) for name in named))
+        .where(*named.conditions(scope, names))
         .order_by(*ORDER, _at.id)
     )
 
@@ -216,14 +217,14 @@ def _location(at: sa.Row[Any]) -> Location:
     )
 
 
+_HEADER = sa.select(
+    *(schema.headers.c[name] for name in ("raw", "implicit", "omitted", "transfer_syntax", "pixels_vr"))
+).where(schema.headers.c.key == sa.bindparam("instance"))
+
+
 def header(db: sa.Connection, located: Located) -> KeptHeader:
     """The header of an instance."""
-    h = schema.headers.c
-    row = db.execute(
-        sa.select(h.raw, h.implicit, h.omitted, h.transfer_syntax, h.pixels_vr).where(
-            h.key == schema.instance_key(located.sop_instance_uid)
-        )
-    ).one()
+    row = db.execute(_HEADER, named.parameters(instance=located.sop_instance_uid)).one()
     location = located.locations[0] if located.locations else None
     known = location is not None and location.transfer_syntax == row.transfer_syntax
     base = location.dataset_offset if location is not None and known else None

@@ -25,6 +25,9 @@ CHUNK = 1 << 20
 _PEER_THREADS = 4
 _PEER_WAITING = 16
 
+_SMALL = 64 << 10
+"""bytes that are copied rather than sent by themselves"""
+
 Job = tuple[Future[Any], Callable[[], Any]]
 
 
@@ -65,16 +68,17 @@ class Pool:
         return future
 
     async def stream(self, pieces: Iterator[bytes], size: int = CHUNK) -> AsyncGenerator[bytes, None]:
-        """The bytes that `pieces` yields, in chunks of at least `size` bytes but for the last.
+        """The bytes that `pieces` yields; small pieces are joined, large ones are passed on as they are.
 
-        The next chunk is gathered while one is being sent, no more; in between, no thread is held: a slow
-        reader costs two chunks of memory. `pieces` is closed when it ends, fails or is abandoned.
+        The next `size` bytes are gathered while those before are being sent, no more; in between, no thread is held: a
+        slow reader costs twice that in memory. `pieces` is closed when it ends, fails or is abandoned.
         """
         job = self.submit(partial(_gather, pieces, size))
         try:
-            while chunk := await asyncio.wrap_future(job):
+            while gathered := await asyncio.wrap_future(job):
                 job = self.submit(partial(_gather, pieces, size), admitted=True)
-                yield chunk
+                for chunk in gathered:
+                    yield chunk
         finally:
             job.cancel()
             if isinstance(pieces, Generator):
@@ -166,13 +170,18 @@ def _perform(future: Future[Any], call: Callable[[], Any]) -> None:
         future.set_result(result)
 
 
-def _gather(pieces: Iterator[bytes], size: int) -> bytes:
-    """Joins pieces until they are `size` bytes; b"" only when there are none left."""
-    gathered: list[bytes] = []
+def _gather(pieces: Iterator[bytes], size: int) -> list[bytes]:
+    """Pieces, until they are `size` bytes, as chunks that are worth sending; [] only when there are none left."""
+    chunks: list[bytes] = []
+    small: list[bytes] = []
     length = 0
     for piece in pieces:
-        gathered.append(piece)
         length += len(piece)
+        if len(piece) < _SMALL:
+            small.append(piece)
+        else:
+            chunks += [b"".join(small), piece] if small else [piece]
+            small = []
         if length >= size:
             break
-    return gathered[0] if len(gathered) == 1 else b"".join(gathered)
+    return [*chunks, b"".join(small)] if small else chunks

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kahu.access import Grant
+from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
@@ -29,6 +30,8 @@ class Rooms(Protocol):
 
     @property
     def database(self) -> Database: ...
+    @property
+    def inbox(self) -> Inbox: ...
     @property
     def places(self) -> Places: ...
     @property

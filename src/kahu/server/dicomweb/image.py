@@ -1,9 +1,12 @@
 """The image of an instance: what is known of it, and its frames as its store has them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from kahu.catalog import fetch
@@ -18,6 +21,23 @@ from kahu.errors import BrokenDicom, NotFound
 from kahu.server.dicomweb import conditions, rows
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.forms import EXPLICIT_LE
+
+_OF_PIXELS = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+)
+"""attributes that frames are found by"""
+
+_NEIGHBOURS = 1000
+"""instances of a series that are found together"""
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -91,11 +111,20 @@ class Image:
     @cached_property
     def facts(self) -> PixelFacts:
         """All that decoding needs."""
-        return _with_pixels(PixelFacts.of(self.header()), self._pixels)
+        return self._facts_of(self.header())
 
     def header(self) -> Dataset:
         """Everything but the pixel data, as a pydicom data set."""
         return fetch.dataset(self._database, self._places, self.located)
+
+    def decoded(self, number: int) -> tuple[NDArray[Any], Dataset]:
+        """Frame `number` as an array (`frames.decode`), and the header. NotAcceptable, BrokenDicom: it does not
+        decode."""
+        header = self.header()
+        return frames.decode(self.kept(number), self._facts_of(header), self.transfer_syntax), header
+
+    def _facts_of(self, header: Dataset) -> PixelFacts:
+        return _with_pixels(PixelFacts.of(header), self._pixels)
 
     @cached_property
     def _packed(self) -> bytes:
@@ -139,7 +168,8 @@ def outline(located: Located) -> PixelFacts | None:
 
 
 def _outline(located: Located, pixels: PixelData) -> PixelFacts:
-    return _with_pixels(PixelFacts.of_json(rows.to_json(located.attributes)), pixels)
+    known = {keyword: located.attributes[keyword] for keyword in _OF_PIXELS if keyword in located.attributes}
+    return _with_pixels(PixelFacts.of_json(rows.to_json(known)), pixels)
 
 
 def _with_pixels(facts: PixelFacts, pixels: PixelData) -> PixelFacts:
@@ -167,34 +197,51 @@ def reader(places: Places, located: Located) -> ReadAt:
 
 
 class Images:
-    """Finds instances and opens their images. Of the last two thousand it remembers what had to be found out: where
+    """Finds instances and opens their images. Of some thousand it remembers what had to be found out: where
     they are, for as long as nothing is written to the catalogue; where their frames are, until their file changes.
 
     To be called on the event loop.
     """
 
-    def __init__(self, most: int = 2048) -> None:
+    def __init__(self, most: int = 4096) -> None:
         self._most = most
-        self._located: OrderedDict[tuple[Scope, str, str, str], tuple[int, Located]] = OrderedDict()
+        self._located: OrderedDict[tuple[Scope, str, str, str], Located] = OrderedDict()
+        self._asked: dict[tuple[Scope, str, str], int] = {}
+        """how many instances of a series had to be looked for"""
+        self._generation = -1
+        """of the catalogue; to which the above belong"""
         self._opened: OrderedDict[tuple[int, str, str], Image] = OrderedDict()
 
     async def locate(self, asked: Asked) -> Located:
-        """The instance that is asked for, with a place where it can be had.
+        """The instance that is asked for, with a place where it can be had. Who asks for a second one of a series will
+        ask for the others: they are found with it.
 
         NotFound: no such instance. Unavailable: its bytes cannot be had now.
         """
         database = asked.rooms.database
+        if database.generation != self._generation or not database.sqlite:
+            self._located.clear()
+            self._asked.clear()
+            self._generation = database.generation
         key = (asked.scope, asked.study, asked.series, asked.instance)
-        generation = database.generation
         known = self._located.get(key)
-        if known and known[0] == generation and database.sqlite:
+        if known and known.locations:
             self._located.move_to_end(key)
-            return known[1]
-        located = await asked.rooms.pools.database(_locate, asked)
-        self._located[key] = (generation, located)
-        if len(self._located) > self._most:
+            return known
+        if len(self._asked) > self._most:
+            self._asked.clear()
+        generation = self._generation
+        self._asked[key[:3]] = times = self._asked.get(key[:3], 0) + 1
+        found = await asked.rooms.pools.database(_locate, asked, times == 2)
+        if generation == self._generation:
+            self._keep(key, found)
+        return found[asked.instance]
+
+    def _keep(self, key: tuple[Scope, str, str, str], found: Mapping[str, Located]) -> None:
+        for uid, located in found.items():
+            self._located[(*key[:3], uid)] = located
+        while len(self._located) > self._most:
             self._located.popitem(last=False)
-        return located
 
     async def open(self, asked: Asked) -> Image:
         """The image of the instance that is asked for. NotFound: no such instance, or it has no image. Unavailable."""
@@ -214,8 +261,11 @@ class Images:
         return image
 
 
-def _locate(asked: Asked) -> Located:
+def _locate(asked: Asked, others: bool) -> dict[str, Located]:
+    """The instance that is asked for, by its UID; with `others` of its series, as many as are worth it."""
+    scope, study, series = asked.scope, asked.study, asked.series
     with asked.rooms.database.read() as db:
-        located = fetch.locate(db, asked.instance, asked.scope, study=asked.study, series=asked.series)
-    located.location  # noqa: B018 - Unavailable is said before anything is sent
-    return located
+        one = fetch.locate(db, asked.instance, scope, study=study, series=series)
+        one.location  # noqa: B018 - Unavailable is said before anything is sent
+        found = fetch.neighbours(db, scope, study, series, _NEIGHBOURS) if others else []
+    return {each.sop_instance_uid: each for each in found} | {asked.instance: one}

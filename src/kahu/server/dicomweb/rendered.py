@@ -11,7 +11,6 @@ from kahu.catalog.fetch import Located
 from kahu.catalog.places import holding
 from kahu.catalog.thumbnails import Thumbnail
 from kahu.dicom import render
-from kahu.dicom.frames import decode
 from kahu.dicom.text import quietly
 from kahu.errors import BadRequest, BrokenDicom, NotAcceptable
 from kahu.server.dicomweb import accept, conditions, look
@@ -127,10 +126,10 @@ async def send_picture(
 
 def picture_of(image: Image, number: int, wanted: Look, media_type: str) -> bytes:
     """Frame `number` as JPEG or PNG. NotAcceptable, BrokenDicom: it cannot be shown."""
-    frame = decode(image.kept(number), image.facts, image.transfer_syntax)
+    frame, header = image.decoded(number)
     try:
         with quietly():
-            picture = render.picture(frame, image.header(), number, window=wanted.window)
+            picture = render.picture(frame, header, number, window=wanted.window)
     except _NONSENSE as error:
         raise NotAcceptable(
             "what this image says of its own values makes no sense", "ask for the frame itself"

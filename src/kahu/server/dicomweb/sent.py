@@ -56,7 +56,7 @@ async def send(asked: Asked, pool: Pool, body: Body) -> Response:
     if len(asked_for) <= _AT_ONCE:
         pieces = await pool.run(_read, body, asked_for)
         return Pieces(pieces, status, headers)
-    chunks = pool.stream(iter(body.open(asked_for.start, asked_for.stop)))
+    chunks = pool.stream(_opened(body, asked_for.start, asked_for.stop))
     return await Streamed.begin(chunks, body.content_type, len(asked_for), headers, status)
 
 
@@ -93,7 +93,7 @@ def _read(body: Body, part: Span) -> list[bytes]:
 
 async def _made(asked: Asked, pool: Pool, body: Body, headers: dict[str, str]) -> Response:
     """A body whose length is known only when there is all of it; a long one is sent before."""
-    pieces = iter(body.open(0, None))
+    pieces = _opened(body, 0, None)
     first, more = await pool.run(_begun, pieces)
     if more:
         return Streamed(b"".join(first), pool.stream(pieces), body.content_type, None, headers)
@@ -105,6 +105,11 @@ async def _made(asked: Asked, pool: Pool, body: Body, headers: dict[str, str]) -
         return Pieces(first, 200, headers)
     headers["Content-Range"] = _content_range(part, length)
     return Pieces([b"".join(first)[part.start : part.stop]], 206, headers)
+
+
+def _opened(body: Body, start: int, stop: int | None) -> Iterator[bytes]:
+    """The pieces of a body, which is opened by whoever asks for the first: that may block."""
+    yield from body.open(start, stop)
 
 
 def _begun(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:

@@ -137,7 +137,8 @@ def _window(params: QueryParams) -> Window | None:
         return None
     if len(said) == 1:
         raise BadRequest("windowCenter and windowWidth belong together", "name both")
-    return Window(*(number(name, params[name]) for name in said))
+    center, width = (number(name, params[name]) for name in said)
+    return Window(center, width)
 
 
 def _region(text: str) -> Region:

@@ -85,7 +85,7 @@ def _part(asked: Asked, one: Located, form: Form) -> Outgoing:
 
 def _transcoded(asked: Asked, one: Located, form: Form) -> Iterator[bytes]:
     read = reader(asked.rooms.places, one)
-    yield transcode.transcoded(read, one.location.entry.size, form.transfer_syntax)
+    return iter(transcode.transcode(read, one.location.entry.size, form.transfer_syntax))
 
 
 def _locate(asked: Asked) -> list[Located]:
