@@ -2,14 +2,21 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from starlette.responses import Response
 
 from kahu.catalog import kept, search
 from kahu.catalog.search import Answer
-from kahu.dicom.query import Query, QueryLevel, parse
+from kahu.dicom.query import ALL, Query, QueryLevel, parse
 from kahu.server.dicomweb import accept, rows
 from kahu.server.dicomweb.asked import JSON_TYPES, Asked
+
+# What PS3.18 table 10.6.3-4 wants of series and is not of the index.
+_OF_SERIES = (
+    "RequestAttributesSequence.ScheduledProcedureStepID",
+    "RequestAttributesSequence.RequestedProcedureID",
+)
 
 
 async def studies(asked: Asked) -> Response:
@@ -31,6 +38,8 @@ async def _search(asked: Asked, level: QueryLevel) -> Response:
     content_type = accept.choose_type(accept.wanted(asked.request), JSON_TYPES)
     params = asked.request.query_params.multi_items()
     query, unknown = parse(params, level, asked.study, asked.series)
+    if level == "SERIES" and query.include != (ALL,):
+        query = replace(query, include=(*query.include, *_OF_SERIES))
     return await asked.rooms.pools.database(_answer, asked, query, unknown, content_type)
 
 
