@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -48,6 +48,11 @@ class Archive:
 
     def http(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.dicomweb, timeout=60, trust_env=False)
+
+    def kahu(self, *arguments: object) -> str:
+        """What a command of `kahu` prints about this archive."""
+        command = [str(KAHU), *map(str, arguments), "--home", str(self.home)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
@@ -132,6 +137,12 @@ def _real(path: Path) -> RealFile | None:
     except NotDicom:
         return None
     return RealFile(path, header, data[128:132] == b"DICM")
+
+
+@pytest.fixture(name="free_port")
+def a_free_port() -> Callable[[], int]:
+    """Finds a port on which nobody listens."""
+    return free_port
 
 
 def free_port() -> int:

@@ -12,23 +12,21 @@ import itertools
 import multiprocessing
 import os
 import random
-import re
 import shutil
 import socket
 import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx2
 import pytest
-from pydicom.uid import CTImageStorage
 
 from kahu.testing import samples
 
@@ -56,7 +54,7 @@ class Object:
 
     @property
     def url(self) -> str:
-        return f"/dicomweb/studies/{self.study}/series/{self.series}/instances/{self.uid}"
+        return f"/studies/{self.study}/series/{self.series}/instances/{self.uid}"
 
     @property
     def dataset(self) -> bytes:
@@ -138,13 +136,19 @@ class Doors:
     dimse_port: int
 
 
-class Sender(Protocol):
-    """Sends until the server is gone."""
-
-    def __call__(self, doors: Doors, book: Book, folder: Path) -> None: ...
+Sender = Callable[[Doors, Book, Path], None]
+"""Sends until the server is gone; it may work in the folder."""
 
 
-def stow(doors: Doors, book: Book, _folder: Path, largest: int = 1) -> None:
+def stow_one(doors: Doors, book: Book, _folder: Path) -> None:
+    stow(doors, book, largest=1)
+
+
+def stow_many(doors: Doors, book: Book, _folder: Path) -> None:
+    stow(doors, book, largest=8)
+
+
+def stow(doors: Doors, book: Book, largest: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", doors.port, timeout=30)
     try:
         while True:
@@ -155,10 +159,6 @@ def stow(doors: Doors, book: Book, _folder: Path, largest: int = 1) -> None:
             book.acknowledge(_stow(connection, book.next(random.randint(1, largest))))
     except (OSError, http.client.HTTPException):
         connection.close()
-
-
-def stow_many(doors: Doors, book: Book, folder: Path) -> None:
-    stow(doors, book, folder, largest=8)
 
 
 def _stow(connection: http.client.HTTPConnection, objects: Sequence[Object]) -> list[str]:
@@ -192,10 +192,8 @@ def store(doors: Doors, book: Book, folder: Path) -> None:
             check=False,
             env=dict(os.environ, TCP_NODELAY="1"),
         )
-        said = done.stdout + done.stderr
-        stored = re.findall(
-            r"Sending file: \S+/(\S+)\n(?:(?!I: Sending).*\n)*?I: Received Store Response \(Success\)", said
-        )
+        said = (done.stdout + done.stderr).split("Sending file: ")[1:]
+        stored = [Path(lines.splitlines()[0]).name for lines in said if "Response (Success)" in lines]
         if impostor and stored:
             book.faults.append(f"another object was taken for {stored}")
         elif not impostor:
@@ -205,14 +203,14 @@ def store(doors: Doors, book: Book, folder: Path) -> None:
 
 
 WAYS: dict[str, tuple[Sender, int]] = {
-    "STOW, one connection": (stow, 1),
+    "STOW, one connection": (stow_one, 1),
     "STOW, four connections, several objects a request": (stow_many, 4),
     "C-STORE, two senders": (store, 2),
 }
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[multiprocessing.context.ForkServerContext]:
+def nursery() -> multiprocessing.context.ForkServerContext:
     """Forks lives off a process that has imported Kahu."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kahu.app", "kahu.cli", "kahu.cli.serve", "kahu.serving"])
@@ -221,7 +219,7 @@ def nursery() -> Iterator[multiprocessing.context.ForkServerContext]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_was_acknowledged_outlives_every_kill(
-    way: str, nursery: Any, tmp_path: Path, kahu_up: Any
+    way: str, nursery: Any, tmp_path: Path, archive_at: Any, free_port: Any
 ) -> None:
     sender, count = WAYS[way]
     if sender is store and not shutil.which("storescu"):
@@ -241,8 +239,8 @@ def test_what_was_acknowledged_outlives_every_kill(
             life.join()
         assert not book.faults
     assert len(book.acknowledged) > LIVES, "too few objects arrived for the kills to mean anything"
-    server = kahu_up(home=home)
-    check_all(server, book, exact=sender is not store)
+    with archive_at(home) as archive:
+        check_all(archive, book, exact=sender is not store)
     check_catalogue(home)
 
 
@@ -302,7 +300,9 @@ def listens(port: int) -> bool:
 
 def hold_to_its_word(home: Path, doors: Doors, book: Book) -> None:
     """What the last life has acknowledged is there; what it left behind has been swept."""
-    with httpx2.Client(base_url=f"http://127.0.0.1:{doors.port}", timeout=60, trust_env=False) as http:
+    with httpx2.Client(
+        base_url=f"http://127.0.0.1:{doors.port}/dicomweb", timeout=60, trust_env=False
+    ) as http:
         for uid in book.lately[-20:]:
             assert is_given_back(http, book.sent[uid], exact=False)
     book.lately.clear()
@@ -310,13 +310,13 @@ def hold_to_its_word(home: Path, doors: Doors, book: Book) -> None:
     assert kept_files(home) == known_files(home)
 
 
-def check_all(server: Any, book: Book, *, exact: bool) -> None:
+def check_all(archive: Any, book: Book, *, exact: bool) -> None:
     """Everything that was acknowledged is there and whole; what else is there was sent; each is there once."""
-    with server.http() as http:
+    with archive.http() as http:
         for uid in book.acknowledged:
             assert is_given_back(http, book.sent[uid], exact=exact), uid
         visible: list[str] = []
-        while found := http.get("/dicomweb/instances", params={"limit": "1000", "offset": str(len(visible))}):
+        while found := http.get("/instances", params={"limit": "1000", "offset": str(len(visible))}):
             if found.status_code == 204 or not found.json():
                 break
             visible += [item["00080018"]["Value"][0] for item in found.json()]
@@ -358,10 +358,3 @@ def known_files(home: Path) -> set[str]:
             "SELECT l.key FROM locations l JOIN stores s ON s.id = l.store WHERE s.kind = 'owned'"
         )
         return {key for (key,) in rows}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
