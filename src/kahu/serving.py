@@ -116,6 +116,7 @@ def _prepared(
         associations = _dimse(settings)
         if associations:
             stack.enter_context(associations)
+            settings = replace(settings, dimse_port=associations.getsockname()[1])
         tls = server_context(settings)
         kahu = Kahu(settings)
         stack.callback(kahu.close)

@@ -20,7 +20,7 @@ from kahu.catalog.places import Places
 from kahu.catalog.spooling import HELD, Spooling
 from kahu.db import Database
 from kahu.dicom.header import Header
-from kahu.errors import KahuError, Unavailable
+from kahu.errors import BadRequest, KahuError, Unavailable
 from kahu.stores import OwnedStore
 
 __all__ = ["HELD", "Arriving", "Inbox"]
@@ -38,10 +38,11 @@ class Inbox:
     def __init__(self, database: Database, places: Places) -> None:
         self._database = database
         self._places = places
-        self._place, self._store = places.owned()
+        self.place, self.store = places.owned()
+        """where they come to lie"""
         self._lock = threading.Lock()
         self._in_hand = 0
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[Future[Arriving]] = deque()
         self._closed = False
         self._whole: SimpleQueue[Arriving | None] = SimpleQueue()
         self._kept: SimpleQueue[Arriving | None] = SimpleQueue()
@@ -51,17 +52,16 @@ class Inbox:
     def open(self) -> "Arriving":
         """An object whose bytes begin to arrive. Blocks while too many are in hand. Unavailable: the server is
         stopping."""
-        self.room().result()
-        return Arriving(self._store, self._take)
+        return self.opening().result()
 
-    def room(self) -> Future[None]:
-        """Done when `open` would not block: for whom it must not. Unavailable: the server is stopping."""
-        future: Future[None] = Future()
+    def opening(self) -> "Future[Arriving]":
+        """The same for whom it must not block: done when there is room. Unavailable: the server is stopping."""
+        future: Future[Arriving] = Future()
         with self._lock:
             if self._closed:
                 future.set_exception(_stopping())
             elif self._in_hand < MOST:
-                future.set_result(None)
+                future.set_result(self._new())
             else:
                 self._waiting.append(future)
         return future
@@ -93,7 +93,10 @@ class Inbox:
             woken = [self._waiting.popleft() for _ in range(min(MOST - self._in_hand, len(self._waiting)))]
         for future in woken:
             if future.set_running_or_notify_cancel():
-                future.set_result(None)
+                future.set_result(self._new())
+
+    def _new(self) -> "Arriving":
+        return Arriving(self.store, self._take)
 
     def _settle(self) -> None:
         """What a settler does."""
@@ -139,7 +142,7 @@ class Inbox:
             by_key[arrival.found.entry.key].synced.result()
 
         arrivals = [each.arrival for each in batch]
-        outcomes = arrive.settle(self._database, self._places, self._place, arrivals, on_disk)
+        outcomes = arrive.settle(self._database, self._places, self.place, arrivals, on_disk)
         for each, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, KahuError):
                 each.future.set_exception(outcome)
@@ -160,6 +163,7 @@ class Arriving:
         self._take = take
         self._spooling = Spooling(store)
         self._finished = False
+        self._said: tuple[str, str] | None = None
         self._read: Callable[[Header], Arrival]
 
     @property
@@ -171,9 +175,21 @@ class Arriving:
         """More bytes of the file (PS3.10). StorageFull."""
         self._spooling.write(piece)
 
-    def finish(self, *, door: Door, task: str = "", attempt: int = 0, study: str = "") -> Future[Received]:
+    def finish(
+        self,
+        *,
+        door: Door,
+        task: str = "",
+        attempt: int = 0,
+        study: str = "",
+        said: tuple[str, str] | None = None,
+    ) -> Future[Received]:
         """All bytes are here. The future is done when they are synced and the row is committed, or raises what
-        `arrive.receive` does; whoever has many need not wait for one before giving the next. Unavailable."""
+        `arrive.receive` does; whoever has many need not wait for one before giving the next. Unavailable.
+
+        `said`: SOP Class and SOP Instance UID that were told with the object. BadRequest: they are not its own.
+        """
+        self._said = said
         self._read = partial(arrive.keep, self._spooling, door=door, task=task, attempt=attempt, study=study)
         self.future.set_running_or_notify_cancel()
         self._take(self)
@@ -190,6 +206,8 @@ class Arriving:
     def keep(self) -> None:
         """Reads the header, and gives it a key in the store. NotDicom, BrokenDicom, Conflict, StorageFull."""
         self.header = self._spooling.header()
+        if self._said not in (None, (self.header.sop_class_uid, self.header.sop_instance_uid)):
+            raise BadRequest("it is another object than was said", "send it under its own UIDs")
         self.arrival = self._read(self.header)
 
     def sync(self) -> None:

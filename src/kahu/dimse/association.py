@@ -164,17 +164,25 @@ class Association:
         self, context_id: int, command: Mapping[str, object], data: Iterable[Buffer] | None = None
     ) -> None:
         """Sends a message. `data`: the bytes of its data set, in pieces of any size; Command Data Set Type follows
-        from it. AssociationLost."""
-        with self._aborting():
-            gathered: list[Buffer] = []
-            size = 0
-            for head, piece in self._fragments(context_id, commands.encode(command, data is not None), data):
-                gathered += (head, piece)
-                size += len(piece)
-                if size >= _BATCH:
-                    self._stream.write(gathered)
-                    gathered, size = [], 0
-            self._stream.write(gathered)
+        from it. AssociationLost. What `data` raises passes through; the message is broken then, and the association
+        aborted."""
+        try:
+            with self._aborting():
+                self._send(context_id, commands.encode(command, data is not None), data)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _send(self, context_id: int, command: bytes, data: Iterable[Buffer] | None) -> None:
+        gathered: list[Buffer] = []
+        size = 0
+        for head, piece in self._fragments(context_id, command, data):
+            gathered += (head, piece)
+            size += len(piece)
+            if size >= _BATCH:
+                self._stream.write(gathered)
+                gathered, size = [], 0
+        self._stream.write(gathered)
 
     # Its end
 

@@ -36,10 +36,10 @@ def decode(pieces: Iterable[Buffer], transfer_syntax: str) -> Dataset:
 
 
 def encode(identifier: Dataset, transfer_syntax: str) -> bytes:
-    """The bytes of an identifier in a native transfer syntax."""
+    """The bytes of an identifier in a native transfer syntax; text in UTF-8 where it names no character set."""
     out = DicomBytesIO()
     out.is_implicit_VR = transfer_syntax == IMPLICIT_LE
     out.is_little_endian = transfer_syntax != EXPLICIT_BE
     with quietly():
-        write_dataset(out, identifier)
+        write_dataset(out, identifier, "ISO_IR 192")
     return bytes(out.getvalue())

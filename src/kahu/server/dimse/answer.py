@@ -4,30 +4,15 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pydicom import Dataset
 
-from kahu.dicom.attributes import INDEX, name_of, tag_of, vr_of
+from kahu.dicom.attributes import name_of, tag_of, vr_of
 from kahu.dicom.query import QueryLevel
+from kahu.dicom.text import quietly
+from kahu.dimse import identifier
 from kahu.dimse.contexts import EXPLICIT_BE, IMPLICIT_LE
-
-COMPUTED = frozenset(
-    {
-        "ModalitiesInStudy",
-        "SOPClassesInStudy",
-        "NumberOfPatientRelatedStudies",
-        "NumberOfPatientRelatedSeries",
-        "NumberOfPatientRelatedInstances",
-        "NumberOfStudyRelatedSeries",
-        "NumberOfStudyRelatedInstances",
-        "NumberOfSeriesRelatedInstances",
-        "InstanceAvailability",
-        "RetrieveAETitle",
-        "QueryRetrieveLevel",
-        "SpecificCharacterSet",
-    }
-)
-"""keys that are answered besides the attributes of the index"""
 
 UNIQUE: dict[QueryLevel, str] = {
     "PATIENT": "PatientID",
@@ -37,6 +22,7 @@ UNIQUE: dict[QueryLevel, str] = {
 }
 """the unique key of each level"""
 
+_UTF8 = "ISO_IR 192"
 _ALWAYS = ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability", "SpecificCharacterSet")
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q"}
@@ -47,6 +33,8 @@ _MOST = 0xFFFE  # bytes of a value with a 16-bit length
 @dataclass(frozen=True, slots=True)
 class _Key:
     keyword: str
+    name: str
+    """in DICOM JSON"""
     vr: str
     head: Callable[[int], bytes]
     """its tag, VR and a length"""
@@ -57,15 +45,16 @@ class Answers:
 
     def __init__(
         self,
-        identifier: Dataset,
+        asked: Dataset,
         level: QueryLevel,
         levels: Iterable[QueryLevel],
         aet: str,
         transfer_syntax: str,
     ) -> None:
+        self._transfer_syntax = transfer_syntax
         self._order = ">" if transfer_syntax == EXPLICIT_BE else "<"
         self._said = {"QueryRetrieveLevel": level, "RetrieveAETitle": aet, "SpecificCharacterSet": ""}
-        named = sorted(identifier.keys())
+        named = sorted(asked.keys())
         tags = {int(tag): name_of(tag) for tag in named if tag.element and not tag.is_private_creator}
         above = [UNIQUE[each] for each in levels]
         for keyword in (*_ALWAYS, *above[: above.index(UNIQUE[level]) + 1]):
@@ -73,23 +62,29 @@ class Answers:
         self._keys = [
             self._key(tag, keyword, transfer_syntax == IMPLICIT_LE) for tag, keyword in sorted(tags.items())
         ]
-        self._optional = [key.keyword for key in self._keys if key.keyword not in COMPUTED | set(INDEX)]
 
-    def encode(self, row: Mapping[str, str]) -> bytes:
-        """The identifier of one match. `row`: keyword -> text, several values joined by a backslash."""
+    def encode(self, row: Mapping[str, str], extra: Mapping[str, Any]) -> bytes:
+        """The identifier of one match. `row`: keyword -> text, several values joined by a backslash; `extra`: what
+        else is known of it, in DICOM JSON."""
         said = {**row, **self._said}
-        if not "".join(row.values()).isascii():
-            said["SpecificCharacterSet"] = "ISO_IR 192"
+        if not "".join(row.values()).isascii() or (extra and not str(extra).isascii()):
+            said["SpecificCharacterSet"] = _UTF8
         pieces: list[bytes] = []
         for key in self._keys:
+            if key.name in extra and key.keyword not in said:
+                pieces.append(self._extra(key.name, extra[key.name]))
+                continue
             value = _value(key.vr, said.get(key.keyword, ""), self._order)
             if value or key.keyword != "SpecificCharacterSet":
                 pieces += (key.head(len(value)), value)
         return b"".join(pieces)
 
-    def complete(self, row: Mapping[str, str]) -> bool:
-        """Whether every key that was asked for is one that is supported."""
-        return all(keyword in row for keyword in self._optional)
+    def _extra(self, name: str, attribute: Mapping[str, Any]) -> bytes:
+        """An element of DICOM JSON; without its value where that is not in it."""
+        told = attribute if {"Value", "InlineBinary"} & attribute.keys() else {"vr": attribute["vr"]}
+        with quietly():
+            dataset = Dataset.from_json({name: told})
+        return identifier.encode(dataset, self._transfer_syntax)
 
     def _key(self, tag: int, keyword: str, implicit: bool) -> _Key:
         try:
@@ -103,7 +98,7 @@ class Answers:
             head = partial(struct.Struct(self._order + "HH2s2xI").pack, group, element, vr.encode())
         else:
             head = partial(struct.Struct(self._order + "HH2sH").pack, group, element, vr.encode())
-        return _Key(keyword, vr, head)
+        return _Key(keyword, f"{tag:08X}", vr, head)
 
 
 def _value(vr: str, text: str, order: str) -> bytes:

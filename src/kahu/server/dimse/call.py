@@ -57,6 +57,11 @@ class Call:
         other = self.association.receive()
         if other is None:
             raise AssociationLost("the peer has released the association within an operation")
+        return self.is_cancel(other, message)
+
+    def is_cancel(self, other: Message, message: Message) -> bool:
+        """Whether `other`, which has come before an operation has ended, ends it. AssociationLost: it is something
+        that must not come then."""
         if other.command["CommandField"] != C_CANCEL:
             self.association.abort()
             raise AssociationLost("the peer has begun another operation before one had ended")

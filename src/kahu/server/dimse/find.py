@@ -1,7 +1,9 @@
 """C-FIND: what there is (PS3.4 C.4.1, PS3.7 §9.1.2)."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
+from typing import Any
 
 from pydicom import Dataset
 
@@ -12,7 +14,7 @@ from kahu.db import Database
 from kahu.dicom.query import Query, QueryLevel, from_identifier
 from kahu.dimse import identifier as identifiers
 from kahu.dimse.association import Message
-from kahu.errors import AssociationLost, BadRequest, KahuError
+from kahu.errors import AssociationLost, BadRequest, KahuError, Unavailable
 from kahu.server.dimse.answer import Answers
 from kahu.server.dimse.call import CANCELLED, PENDING, PENDING_WITHOUT, Call
 from kahu.server.dimse.offered import SERVICES
@@ -22,6 +24,7 @@ DOES_NOT_MATCH = 0xA900
 """the identifier does not match the SOP class"""
 
 _PAGE = 5000
+_NOTHING: Mapping[str, Any] = {}
 _LOOK = 20  # answers between two looks whether the caller has had enough
 
 
@@ -38,12 +41,12 @@ def perform(call: Call, message: Message) -> None:
         answers = Answers(
             identifier, level, model.levels, call.services.settings.aet, context.transfer_syntax
         )
-        for number, (row, ignored) in enumerate(_matches(call, query)):
+        for number, (row, extra, ignored) in enumerate(_matches(call, query)):
             if number % _LOOK == 0 and call.cancelled(message):
                 call.answer(message, CANCELLED)
                 return
-            supported = answers.complete(row) and not ignored
-            call.answer(message, PENDING if supported else PENDING_WITHOUT, data=[answers.encode(row)])
+            status = PENDING_WITHOUT if ignored else PENDING
+            call.answer(message, status, data=[answers.encode(row, extra)])
     except AssociationLost:
         raise
     except BadRequest as error:
@@ -70,16 +73,21 @@ def level_of(identifier: Dataset, levels: Collection[QueryLevel]) -> QueryLevel:
     raise BadRequest(f"Query/Retrieve Level must be one of {', '.join(levels)}")
 
 
-def _matches(call: Call, query: Query) -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
-    """Each row that matches, and the conditions that could not be minded."""
+Matched = tuple[Mapping[str, str], Mapping[str, Any], Sequence[str]]
+
+
+def _matches(call: Call, query: Query) -> Iterator[Matched]:
+    """Each row that matches, what else is known of it, and the conditions that could not be minded. Unavailable:
+    it took too long to find them all."""
     more = True
     while more:
-        page = replace(query, limit=_PAGE)
-        found = call.database(_found, call.services.database, page, call.scope)
+        found = call.database(_found, call.services.database, replace(query, limit=_PAGE), call.scope)
+        for row, extra in zip(found.rows, found.extra or repeat(_NOTHING), strict=False):
+            yield row, extra, found.ignored
+        if not found.whole:
+            raise Unavailable("the question takes too long", "ask for less, or with attributes of the index")
         more = found.more
         query = replace(query, offset=query.offset + len(found.rows))
-        for row in found.rows:
-            yield row, found.ignored
 
 
 def _found(database: Database, query: Query, scope: Scope) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kahu.dimse import command
 from kahu.dimse.association import Association, Message
 from kahu.errors import AssociationLost
-from kahu.server.dimse import find, store
+from kahu.server.dimse import find, retrieve, store
 from kahu.server.dimse.admission import Caller
 from kahu.server.dimse.call import Call
 from kahu.server.dimse.offered import RIGHT_FOR, Service, offered
@@ -32,6 +32,8 @@ _OPERATIONS: dict[int, tuple[Service, Callable[[Call, Message], None]]] = {
     command.C_ECHO: ("C-ECHO", _echo),
     command.C_STORE: ("C-STORE", store.perform),
     command.C_FIND: ("C-FIND", find.perform),
+    command.C_GET: ("C-GET", retrieve.get),
+    command.C_MOVE: ("C-MOVE", retrieve.move),
 }
 
 

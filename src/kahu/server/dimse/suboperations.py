@@ -1,0 +1,112 @@
+"""Sub-operations of C-GET and C-MOVE: objects sent by C-STORE, and what has become of them (PS3.4 C.4.2.3)."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kahu.catalog.fetch import Located
+from kahu.catalog.places import Places
+from kahu.dicom.transcode import can_give
+from kahu.dimse.association import Association, Message
+from kahu.dimse.command import C_STORE, RESPONSE, Command
+from kahu.dimse.given import given
+from kahu.errors import AssociationLost, KahuError
+from kahu.server.dicomweb.image import outline
+
+log = logging.getLogger(__name__)
+
+ANSWER = 120.0
+"""seconds in which a receiver must answer for an object"""
+
+_SUCCESS = 0x0000
+_DUPLICATE = 0x0111
+_MOST = 0xFFFF  # that a count in a command can say
+
+
+@dataclass
+class Progress:
+    """How many sub-operations there are, and how they went."""
+
+    remaining: int
+    completed: int = 0
+    warning: int = 0
+    failed: list[str] = field(default_factory=list)
+    """SOP Instance UIDs"""
+
+    def count(self, instance: str, status: int | None) -> None:
+        """An object has been answered for; None: it could not be sent."""
+        self.remaining -= 1
+        if status == _SUCCESS:
+            self.completed += 1
+        elif status is not None and (status >> 12 == 0xB or status == _DUPLICATE):
+            self.warning += 1  # the receiver has the object, be it altered or from another time
+        else:
+            self.failed.append(instance)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing has gone wrong so far."""
+        return not (self.failed or self.warning)
+
+    def said(self, *, remaining: bool) -> Command:
+        """The counts, as a response gives them; what remains only while it is not the last."""
+        counts = {
+            "NumberOfCompletedSuboperations": self.completed,
+            "NumberOfFailedSuboperations": len(self.failed),
+            "NumberOfWarningSuboperations": self.warning,
+        }
+        if remaining:
+            counts["NumberOfRemainingSuboperations"] = self.remaining
+        return {keyword: min(count, _MOST) for keyword, count in counts.items()}
+
+
+def forms(located: Located) -> tuple[str, ...]:
+    """The transfer syntaxes that an object can be given in. Unavailable: its bytes cannot be had now."""
+    return can_give(located.transfer_syntax, outline(located))
+
+
+class Sender:
+    """Sends objects over one association. `originator`: what a C-STORE says of the C-MOVE that it is for; `heard`
+    is given what comes between a request and its response."""
+
+    def __init__(
+        self, places: Places, association: Association, originator: Command, heard: Callable[[Message], None]
+    ) -> None:
+        self._places = places
+        self._association = association
+        self._originator = originator
+        self._heard = heard
+
+    def send(self, located: Located) -> int | None:
+        """The status that the receiver answers; None: the object could not be sent, and the log says why.
+        AssociationLost."""
+        try:
+            context, data = given(self._association, self._places, located, forms(located))
+        except KahuError as error:
+            log.warning("object %s was not sent: %s", located.sop_instance_uid, error)
+            return None
+        request: Command = {
+            "CommandField": C_STORE,
+            "MessageID": self._association.next_message_id(),
+            "Priority": 0,
+            "AffectedSOPClassUID": located.sop_class_uid,
+            "AffectedSOPInstanceUID": located.sop_instance_uid,
+            **self._originator,
+        }
+        try:
+            self._association.send(context, request, data)
+        except AssociationLost:
+            raise
+        except KahuError as error:  # its bytes went while they were being sent
+            raise AssociationLost(f"object {located.sop_instance_uid} broke off: {error}") from error
+        return self._status(request)
+
+    def _status(self, request: Command) -> int | None:
+        while message := self._association.receive(ANSWER):
+            said = message.command
+            answers = said["CommandField"] == C_STORE | RESPONSE
+            if answers and said["MessageIDBeingRespondedTo"] == request["MessageID"]:
+                status: int | None = said.get("Status")
+                return status
+            self._heard(message)
+        raise AssociationLost("the receiver has released the association before it has answered")
