@@ -1,6 +1,7 @@
 """Any attribute can be asked for: what the index has not, the kept headers know; and both match alike."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pydicom import Dataset
 
 from kahu.catalog import kept, search
 from kahu.catalog.scope import ALL, Scope
+from kahu.dicom.attributes import LEVELS
 from kahu.dicom.holds import holds
 from kahu.dicom.match import match_of
 from kahu.dicom.query import Match, Query, QueryLevel
@@ -235,3 +237,10 @@ def test_all_are_those_of_the_level_and_above_without_bulk_data(full: Catalogue)
     assert {"00101001", "00400275", "00181150", "00291010", "00280010"} <= extra("IMAGE").keys()
     assert "7FE00010" not in extra("IMAGE")
     assert find(full, Query("STUDY", study="1.2.1", include=("StudyDate", "Modality"))).extra == ()
+
+
+def test_the_guide_names_the_index_as_it_is() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "archive" / "search.md").read_text()
+    rows = dict(line.strip("| ").split(" | ") for line in guide.partition("## The index")[2].splitlines()[4:8])
+    said = {level: tuple(names.split(", ")) for level, names in rows.items()}
+    assert said == dict(zip(("patient", "study", "series", "instance"), LEVELS.values(), strict=True))
