@@ -278,16 +278,16 @@ def test_the_digest_is_that_of_the_data_set_however_the_file_is_cut(
 def test_more_is_not_taken_than_there_is_room_for(catalogue: Catalogue, box: Inbox) -> None:
     with catalogue.database.write():
         futures = [send(box, ct(number)) for number in range(inbox.MOST)]
-        room = box.room()
+        room = box.opening()
         time.sleep(0.1)
         assert not room.done()
         assert not any(future.done() for future in futures)
-        abandoned = box.room()
+        abandoned = box.opening()
         abandoned.cancel()
-    room.result(SOON)
+    room.result(SOON).close()
     for future in futures:
         future.result(SOON)
-    assert box.room().done()
+    assert not box.opening().result(SOON).held
 
 
 def test_what_has_come_whole_is_ended_when_the_server_stops(catalogue: Catalogue) -> None:
@@ -310,7 +310,7 @@ def test_who_waits_for_room_is_told_when_the_server_stops(catalogue: Catalogue) 
     with catalogue.database.write():
         for number in range(inbox.MOST):
             send(box, ct(number))
-        room = box.room()
+        room = box.opening()
         closing = threading.Thread(target=box.close)
         closing.start()
         assert isinstance(room.exception(SOON), Unavailable)

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kahu.access import OWNER, Grant
 from kahu.catalog import index
+from kahu.catalog.inbox import Inbox
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.errors import KahuError
@@ -59,6 +60,7 @@ class Archive:
     home: Path
     database: Database
     places: Places
+    inbox: Inbox
     settings: Settings
     pools: Pools = field(default_factory=Pools)
 
@@ -107,9 +109,10 @@ def opened(home: Path) -> Iterator[Archive]:
     places = Places(database, openers)
     places.ensure_owned(home / "store")
     (home / "images").mkdir()
-    archive = Archive(home / "images", home, database, places, Settings(home=home))
+    archive = Archive(home / "images", home, database, places, Inbox(database, places), Settings(home=home))
     yield archive
     archive.pools.close()
+    archive.inbox.close()
     database.close()
 
 

@@ -2,16 +2,24 @@
 
 import asyncio
 import errno
+import gzip
+import os
+import zlib
+from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
+import pydicom
 import pytest
+import zstandard
 from pydicom import Dataset
 
 from kahu.access import Grant
-from kahu.catalog.arrive import Received
-from kahu.dicom.multipart import Outgoing, media_type, write
-from kahu.errors import StorageFull
-from kahu.server.dicomweb.stow import CANNOT_UNDERSTAND, DUPLICATE_UID, OUT_OF_RESOURCES, Failure, answer
+from kahu.catalog import conflicts
+from kahu.catalog.arrive import MOST_ASIDE, Received
+from kahu.dicom.multipart import Outgoing, media_type, read_parts, write
+from kahu.server.dicomweb.given import CANNOT_UNDERSTAND, DUPLICATE_UID, OUT_OF_RESOURCES, Failure
+from kahu.server.dicomweb.stow import answer
 from kahu.testing import samples
 
 DICOM = {"Content-Type": "application/dicom"}
@@ -86,6 +94,9 @@ def test_the_answer_when_some_are_not() -> None:
     assert status == 202
     assert {tag: document[tag] for tag in failed} == failed
     assert answer(url, [], [Failure(OUT_OF_RESOURCES)])[0] == 507
+    _, document = answer(url, [], [Failure(CANNOT_UNDERSTAND, comment="it has no StudyInstanceUID")])
+    (said,) = document["0008119A"]["Value"]
+    assert said["00000902"] == {"vr": "LO", "Value": ["it has no StudyInstanceUID"]}
 
 
 @pytest.mark.parametrize("syntax", samples.TRANSFER_SYNTAXES)
@@ -171,7 +182,9 @@ def test_what_is_no_dicom_among_what_is(archive: Any) -> None:
     answer = archive.client().post("/dicomweb/studies", content=body, headers=MULTIPART)
     assert answer.status_code == 202
     assert len(answer.json()["00081199"]["Value"]) == 1
-    assert answer.json()["0008119A"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xC000]}}] * 2
+    failed = answer.json()["0008119A"]["Value"]
+    assert [one["00081197"]["Value"] for one in failed] == [[0xC000], [0xC000]]
+    assert [one["00000902"]["Value"] for one in failed] == [["not a DICOM file"], ["an empty file"]]
     nothing = archive.client().post("/dicomweb/studies", content=b"not DICOM", headers=DICOM)
     assert nothing.status_code == 409
 
@@ -185,10 +198,16 @@ def test_what_is_no_dicom_among_what_is(archive: Any) -> None:
         (b"--b\r\n\r\nhalf of", MULTIPART, 400),
         (b"--b\r\n\r\n\r\n--b--", {"Content-Type": "multipart/related; type=application/dicom"}, 400),
         (b"", {}, 415),
-        (b"[]", {"Content-Type": "application/dicom+json"}, 415),
-        (b"", {"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=b'}, 415),
+        (b"[]", {"Content-Type": "application/dicom+json"}, 400),
+        (b"[1]", {"Content-Type": "application/dicom+json"}, 400),
+        (b"{", {"Content-Type": "application/dicom+json"}, 400),
+        (b"", {"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=b'}, 400),
+        (b"", {"Content-Type": 'multipart/related; type="application/dicom+xml"; boundary=b'}, 415),
         (b"", {"Content-Type": "multipart/form-data; boundary=b"}, 415),
-        (b"", {**DICOM, "Content-Encoding": "gzip"}, 415),
+        (b"", {**DICOM, "Content-Encoding": "br"}, 415),
+        (b"no gzip", {**DICOM, "Content-Encoding": "gzip"}, 400),
+        (b"no zstd", {**DICOM, "Content-Encoding": "zstd"}, 400),
+        (gzip.compress(b"x" * 999)[:-9], {**DICOM, "Content-Encoding": "gzip"}, 400),
     ],
 )
 def test_requests_that_hold_nothing_to_store(
@@ -208,18 +227,119 @@ def test_what_came_whole_before_the_message_broke_is_kept_and_said(archive: Any)
     assert given_back(archive, ds) == samples.encode(ds)
 
 
-@pytest.mark.parametrize("error", [StorageFull("the disk is full"), OSError(errno.EROFS, "read-only")])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("call", ["fsync", "rename"])
 def test_a_disk_that_is_full_or_read_only_is_507(
-    archive: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+    archive: Any, monkeypatch: pytest.MonkeyPatch, number: int, call: str
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise error
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("kahu.catalog.arrive.receive", full)
+    monkeypatch.setattr(os, call, fails)
     body = samples.encode(samples.instance())
     answer = archive.client().post("/dicomweb/studies", content=body, headers=DICOM)
     assert answer.status_code == 507
-    assert answer.json()["0008119A"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xA700]}}]
+    (failure,) = (answer.json().get("00081198") or answer.json()["0008119A"])["Value"]
+    assert failure["00081197"]["Value"] == [0xA700]
+    assert failure["00000902"]["Value"]
+    monkeypatch.undo()
+    assert archive.client().get("/dicomweb/instances").json() == []
+    assert not any(path.is_file() for path in (archive.home / "store").rglob("*"))
+
+
+def test_many_objects_in_one_request_and_each_is_told(archive: Any) -> None:
+    objects = [samples.instance(number=n, rows=16, columns=16) for n in range(1, 151)]
+    other = samples.instance(number=7, rows=16, columns=16, attributes={"WindowCenter": "1"})
+    body = message(*map(samples.encode, objects), samples.encode(objects[0]), samples.encode(other), b"no")
+    answer = archive.client().post("/dicomweb/studies", content=body, headers=MULTIPART)
+    assert answer.status_code == 202
+    stored = [one["00081155"]["Value"][0] for one in answer.json()["00081199"]["Value"]]
+    assert sorted(stored) == sorted([str(ds.SOPInstanceUID) for ds in objects] + [objects[0].SOPInstanceUID])
+    assert [one["00081197"]["Value"] for one in answer.json()["00081198"]["Value"]] == [[0x0111]]
+    assert len(archive.client().get("/dicomweb/instances").json()) == 150
+
+
+def bare(ds: Dataset, *, implicit: bool, little: bool) -> bytes:
+    """A data set without preamble and file meta information."""
+    out = BytesIO()
+    pydicom.dcmwrite(out, Dataset(ds), implicit_vr=implicit, little_endian=little)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "syntax"),
+    [
+        (bare(samples.instance(), implicit=True, little=True), "1.2.840.10008.1.2"),
+        (bare(samples.instance(), implicit=False, little=True), "1.2.840.10008.1.2.1"),
+        (
+            bare(samples.instance(transfer_syntax="1.2.840.10008.1.2.2"), implicit=False, little=False),
+            "1.2.840.10008.1.2.2",
+        ),
+        (samples.encode(samples.instance())[132:], "1.2.840.10008.1.2.1"),
+        (samples.encode(samples.document()), "1.2.840.10008.1.2.1"),
+        (samples.encode(samples.instance(attributes={"SOPClassUID": "1.2.3.4"})), "1.2.840.10008.1.2.1"),
+        (samples.encode(samples.instance(attributes={"PixelData": None})), "1.2.840.10008.1.2.1"),
+    ],
+    ids=["implicit", "explicit", "big endian", "no preamble", "document", "private class", "no pixels"],
+)
+def test_any_form_of_file_is_given_back_as_it_came(archive: Any, data: bytes, syntax: str) -> None:
+    client = archive.client()
+    answer = client.post("/dicomweb/studies", content=data, headers=DICOM)
+    assert answer.status_code == 200
+    (stored,) = answer.json()["00081199"]["Value"]
+    url = stored["00081190"]["Value"][0]
+    accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+    given = client.get(url, headers={"Accept": accept})
+    (part,) = read_parts([given.content], given.headers["content-type"])
+    assert part.body == data
+    assert syntax in part.content_type or syntax == "1.2.840.10008.1.2.1"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+def test_a_compressed_body(archive: Any, coding: str) -> None:
+    objects = [samples.multiframe(frames=12, rows=256, columns=256), samples.instance()]
+    body = message(*map(samples.encode, objects))
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": lambda data: gzip.compress(data[:999]) + gzip.compress(data[999:]),
+        "deflate": zlib.compress,
+        "zstd": lambda data: zstandard.compress(data[:999]) + zstandard.compress(data[999:]),
+    }
+    packed = compress[coding](body)
+    pieces = (packed[at : at + 10_001] for at in range(0, len(packed), 10_001))
+    headers = MULTIPART | {"Content-Encoding": coding}
+    assert archive.client().post("/dicomweb/studies", content=pieces, headers=headers).status_code == 200
+    for ds in objects:
+        assert given_back(archive, ds) == samples.encode(ds)
+
+
+@pytest.mark.parametrize(
+    ("accept", "given"),
+    [
+        ("application/dicom+json", "application/dicom+json"),
+        ("application/json", "application/json"),
+        ("*/*", "application/dicom+json"),
+        ("application/dicom+xml, */*;q=0.1", "application/dicom+json"),
+        ("application/dicom+xml", ""),
+    ],
+)
+def test_the_answer_is_json(archive: Any, accept: str, given: str) -> None:
+    body = samples.encode(samples.instance())
+    answer = archive.client().post("/dicomweb/studies", content=body, headers=DICOM | {"Accept": accept})
+    assert answer.status_code == (200 if given else 406)
+    assert not given or answer.headers["content-type"] == given
+    assert len(archive.client().get("/dicomweb/instances").json()) == bool(given)
+
+
+def test_contradictions_are_kept_aside_up_to_a_number(archive: Any) -> None:
+    client = archive.client()
+    others = [samples.instance(attributes={"WindowCenter": str(n)}) for n in range(MOST_ASIDE + 3)]
+    for ds in (*others, *others):
+        answer = client.post("/dicomweb/studies", content=samples.encode(ds), headers=DICOM)
+        assert answer.status_code == (200 if ds is others[0] else 409)
+    assert "not kept" in answer.json()["00081198"]["Value"][0]["00000902"]["Value"][0]
+    with archive.database.read() as db:
+        assert len(conflicts.all_of(db)) == MOST_ASIDE
+    assert len(list((archive.home / "store").rglob("*.dcm"))) == MOST_ASIDE + 1
 
 
 def test_who_may_not_write_stores_nothing(archive: Any) -> None:

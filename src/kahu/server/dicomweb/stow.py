@@ -1,81 +1,117 @@
 """STOW-RS: store instances (PS3.18 §10.5)."""
 
-import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from os import SEEK_END
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
-from kahu.catalog import arrive
 from kahu.catalog.arrive import Received
-from kahu.dicom.header import read_header
-from kahu.dicom.multipart import Begin, End, Event, MediaType, Reader
-from kahu.errors import BadRequest, Conflict, KahuError, NotDicom, StorageFull, Unsupported
-from kahu.server.dicomweb.asked import Asked
-from kahu.server.pools import CHUNK, Pool
-from kahu.stores import OwnedStore
-
-log = logging.getLogger("kahu.server")
-
-DICOM = "application/dicom"
-
-# Failure reasons (PS3.18 annex I.2.2, PS3.4 table B.2-1, PS3.7 annex C).
-PROCESSING_FAILURE = 0x0110
-DUPLICATE_UID = 0x0111
-OUT_OF_RESOURCES = 0xA700
-OTHER_STUDY = 0xA901  # the object is not of the study that it was sent to
-CANNOT_UNDERSTAND = 0xC000
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An instance that was not stored. UIDs are empty where they could not be read."""
-
-    reason: int
-    sop_class_uid: str = ""
-    sop_instance_uid: str = ""
+from kahu.catalog.inbox import HELD, Arriving
+from kahu.dicom.multipart import Begin, End, Event
+from kahu.errors import BadRequest, KahuError
+from kahu.server.dicomweb import accept, given, incoming, stow_json
+from kahu.server.dicomweb.asked import JSON_TYPES, Asked
+from kahu.server.dicomweb.given import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Failure, Given, failure, outcome
+from kahu.server.pools import Pool
 
 
 async def store(asked: Asked) -> Response:
-    """Takes the objects of a request one by one; each is whole, synced and in the catalogue before the next.
+    """Takes the objects of a request. They go on as they come, many at once; the answer says what became of each.
 
     The status is 200 when all were stored, 202 when some were, 409 when none was (507: for want of room). A
-    malformed body is 400 if nothing was stored before; otherwise the answer says what was, and one failure.
+    malformed body is 400 if no object came whole before; otherwise the answer says what was, and one failure.
     """
-    place, owned = await asked.rooms.pools.database(asked.rooms.places.owned)
-    pool = asked.rooms.pools.of_store(place.id)
-    stored: list[Received] = []
-    failures: list[Failure] = []
+    content_type = accept.choose_type(accept.wanted(asked.request), JSON_TYPES)
+    kind = incoming.kind_of(asked.request)
+    pool = asked.rooms.pools.of_store(asked.rooms.inbox.place.id)
+    take = stow_json.take if kind == incoming.JSON else _take
+    sent: list[Given] = []
     try:
-        async with aclosing(_arrivals(asked.request, pool, owned)) as arrivals:
-            async for arriving in arrivals:
-                match await pool.run(_receive, asked, arriving):
-                    case Failure() as failure:
-                        failures.append(failure)
-                    case received:
-                        stored.append(received)
-    except BadRequest:
-        if not stored:
+        async with aclosing(incoming.events(asked.request, pool)) as events:
+            await take(asked, pool, events, sent)
+    except BadRequest as error:
+        if not sent:
             raise
-        failures.append(Failure(CANNOT_UNDERSTAND))
-    if not stored and not failures:
+        sent.append(Failure(CANNOT_UNDERSTAND, comment=str(error)))
+    if not sent:
         raise BadRequest(
             "the request holds no DICOM objects", "send each as a part of type application/dicom"
         )
-    status, document = answer(asked.url, stored, failures)
-    body = msgspec.json.encode(document)
-    return Response(body, status, headers={"Content-Type": "application/dicom+json"})
+    outcomes = [await outcome(one, asked.study) for one in sent]
+    status, document = answer(
+        asked.url,
+        [one for one in outcomes if isinstance(one, Received)],
+        [one for one in outcomes if isinstance(one, Failure)],
+    )
+    return Response(msgspec.json.encode(document), status, headers={"Content-Type": content_type})
+
+
+async def _take(asked: Asked, pool: Pool, events: AsyncGenerator[Event, None], sent: list[Given]) -> None:
+    """Gives each part to the inbox as a file."""
+    part = _Part(asked, pool)
+    try:
+        async for event in events:
+            match event:
+                case Begin():
+                    part = _Part(asked, pool)
+                    await part.begin()
+                case End():
+                    sent.append(part.end())
+                case _:
+                    await part.add(event)
+    finally:
+        part.close()
+
+
+class _Part:
+    """One object on its way to the inbox. What goes wrong with it is told at its end, and is no other's affair."""
+
+    def __init__(self, asked: Asked, pool: Pool) -> None:
+        self._asked = asked
+        self._pool = pool
+        self._arriving: Arriving | None = None
+        self._error: KahuError | None = None
+
+    async def begin(self) -> None:
+        try:
+            self._arriving = await given.begin(self._asked)
+        except KahuError as error:
+            self._error = error
+
+    async def add(self, piece: bytes) -> None:
+        """Takes more bytes; waits for the disk once in a while."""
+        if self._arriving is None or self._error:
+            return
+        try:
+            if self._arriving.held + len(piece) < HELD:
+                self._arriving.write(piece)
+            else:
+                await self._pool.run(self._arriving.write, piece)
+        except KahuError as error:
+            self._error = error
+            self.close()
+
+    def end(self) -> Given:
+        try:
+            if self._error or not self._arriving:
+                raise self._error or KahuError("nothing was begun")
+            return given.finish(self._asked, self._arriving)
+        except KahuError as error:
+            return failure(error)
+
+    def close(self) -> None:
+        """What has not come whole is gone."""
+        if self._arriving:
+            self._arriving.close()
 
 
 def answer(
     url: Callable[[str, str, str], str], stored: Sequence[Received], failures: Sequence[Failure]
 ) -> tuple[int, dict[str, Any]]:
-    """The status, and the Store Instances Response Module (PS3.18 annex I.2) in the DICOM JSON Model."""
+    """The status, and the Store Instances Response Module (PS3.18 annex I.2) in the DICOM JSON Model. Error Comment
+    (0000,0902) says a failure in words."""
     studies = {one.study_instance_uid for one in stored}
     named = [failure for failure in failures if failure.sop_instance_uid]
     sequences = {
@@ -112,132 +148,5 @@ def _url(url: str) -> dict[str, Any]:
 
 
 def _reason(failure: Failure) -> dict[str, Any]:
-    return {"00081197": {"vr": "US", "Value": [failure.reason]}}
-
-
-# --------------------------------------------------------------------------------------- one object
-
-
-class Arriving:
-    """An object on its way in: in memory while it is small, else in a temporary file of the owned store."""
-
-    def __init__(self, pool: Pool, owned: OwnedStore) -> None:
-        self.size = 0
-        self._pool = pool
-        self._owned = owned
-        self._pieces: list[bytes] = []
-        self._held = 0
-        self._file: BinaryIO | None = None
-
-    async def add(self, piece: bytes) -> None:
-        """Takes more bytes. StorageFull."""
-        self._pieces.append(piece)
-        self._held += len(piece)
-        self.size += len(piece)
-        if self._held >= CHUNK:
-            await self._pool.run(self._spill)
-
-    def chunks(self) -> Iterator[bytes]:
-        """All bytes, from the first. Blocks, as does `read`."""
-        if self._file is None:
-            yield from self._pieces
-        else:
-            file = self._spill()
-            file.seek(0)
-            while chunk := file.read(CHUNK):
-                yield chunk
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Some bytes; fewer at the end."""
-        if self._file is None:
-            self._pieces = [b"".join(self._pieces)]
-            return self._pieces[0][offset : offset + length]
-        file = self._spill()
-        file.seek(offset)
-        return file.read(length)
-
-    def close(self) -> None:
-        if self._file:
-            self._file.close()
-
-    def _spill(self) -> BinaryIO:
-        if self._file is None:
-            self._file = self._owned.spool()
-        self._file.seek(0, SEEK_END)
-        self._file.writelines(self._pieces)
-        self._pieces, self._held = [], 0
-        return self._file
-
-
-def _receive(asked: Asked, arriving: Arriving) -> Received | Failure:
-    """Stores one object, or says why not."""
-    grant = asked.grant
-    try:
-        return arrive.receive(
-            asked.rooms.database,
-            asked.rooms.places,
-            arriving.chunks(),
-            door="result" if grant.task else "stow",
-            task=grant.task,
-            attempt=grant.attempt,
-            study=asked.study,
-        )
-    except KahuError as error:
-        log.info("an object was not stored: %s", error)
-        return _failure(error, arriving, asked.study)
-    except OSError as error:
-        log.error("an object could not be written: %s", error.strerror)
-        return Failure(OUT_OF_RESOURCES)
-
-
-def _failure(error: KahuError, arriving: Arriving, study: str) -> Failure:
-    if isinstance(error, StorageFull):
-        return Failure(OUT_OF_RESOURCES)
-    try:
-        header = read_header(arriving.read, arriving.size)
-    except NotDicom:
-        return Failure(CANNOT_UNDERSTAND)
-    reason = PROCESSING_FAILURE
-    if isinstance(error, Conflict):
-        reason = OTHER_STUDY if study not in ("", header.study_instance_uid) else DUPLICATE_UID
-    return Failure(reason, header.sop_class_uid, header.sop_instance_uid)
-
-
-async def _arrivals(request: Request, pool: Pool, owned: OwnedStore) -> AsyncGenerator[Arriving, None]:
-    """The objects of a request, each when it is whole; closed when the next is asked for."""
-    arriving = Arriving(pool, owned)
-    try:
-        async with aclosing(_events(request)) as events:
-            async for event in events:
-                match event:
-                    case Begin():
-                        arriving = Arriving(pool, owned)
-                    case End():
-                        yield arriving
-                        arriving.close()
-                    case _:
-                        await arriving.add(event)
-    finally:
-        arriving.close()
-
-
-async def _events(request: Request) -> AsyncGenerator[Event, None]:
-    """The body as parts, be it multipart or a single object."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Unsupported("a body with a Content-Encoding is not taken", "send it as it is")
-    said = request.headers.get("content-type", "")
-    content = MediaType.parse(said) if said else MediaType("")
-    if content.type == DICOM:
-        yield Begin({"content-type": DICOM})
-        async for chunk in request.stream():
-            yield chunk
-        yield End()
-        return
-    if content.type != "multipart/related" or content.parameters.get("type", DICOM).lower() != DICOM:
-        hint = 'send application/dicom, or multipart/related; type="application/dicom"'
-        raise Unsupported("DICOM objects are taken as files (PS3.10) only", hint)
-    reader = Reader(said)
-    async for chunk in request.stream():
-        for event in reader.feed(chunk):
-            yield event
-    reader.finish()
+    comment = {"00000902": {"vr": "LO", "Value": [failure.comment]}} if failure.comment else {}
+    return comment | {"00081197": {"vr": "US", "Value": [failure.reason]}}
