@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from kahu.errors import BadRequest, NotAcceptable
-from kahu.server.dicomweb.accept import Wanted, choose, choose_type, encoding, parse, wanted
+from kahu.server.dicomweb.accept import Wanted, choose, choose_type, encoding, ignored, parse, wanted
 
 DICOM_JSON = "application/dicom+json"
 PICTURES = ("image/jpeg", "image/png")
@@ -78,6 +78,10 @@ def test_any_text_is_read_or_refused(texts: list[str]) -> None:
         ("", "image/png", PICTURES, "image/png"),
         ("", "image/*", PICTURES, "image/jpeg"),
         ("", "image/*, image/jpeg;q=0", PICTURES, "image/png"),
+        ("", "image/jpeg;q=0.2, image/*", PICTURES, "image/png"),
+        ("", "*/*;q=0, image/png", PICTURES, "image/png"),
+        ("", "image/png;q=0.5, image/jpeg;q=0.5", PICTURES, "image/png"),
+        ("", "application/dicom+json; charset=utf-8", (DICOM_JSON,), DICOM_JSON),
         ("", "application/json", (DICOM_JSON, "application/json"), "application/json"),
         ("", "text/html, */*;q=0.1", (DICOM_JSON,), DICOM_JSON),
         ("accept=image%2Fpng", "image/jpeg", PICTURES, "image/png"),
@@ -97,11 +101,13 @@ def test_when_nothing_fits_the_refusal_says_what_can_be_had(header: str) -> None
     with pytest.raises(NotAcceptable) as refused:
         choose_type(parse([header]), PICTURES)
     assert refused.value.hint == "accept image/jpeg or image/png"
+    assert refused.value.acceptable == PICTURES
 
 
 def test_the_best_range_that_can_be_met_is_taken() -> None:
     offers: dict[str, Any] = {"b/b": "second", "c/c": "third"}
-    assert choose(parse(["c/c;q=0.1, a/a, b/b;q=0.5"]), lambda one: offers.get(one.type), str) == "second"
+    assert choose(parse(["c/c;q=0.1, a/a, b/b;q=0.5"]), lambda one: offers.get(one.type)) == "second"
+    assert choose(parse(["a/a, b/b;q=0"]), lambda one: offers.get(one.type)) is None
 
 
 @pytest.mark.parametrize(
@@ -117,3 +123,10 @@ def test_the_best_range_that_can_be_met_is_taken() -> None:
 )
 def test_long_texts_are_compressed_as_the_client_can_read_them(header: str, chosen: str) -> None:
     assert encoding(request(accept_encoding=header)) == chosen
+
+
+def test_parameters_that_are_not_understood_are_named() -> None:
+    assert ignored(["window", "accept", "window"], ["window"]) == {}
+    assert ignored(["b", "a\r\nX: y", "window"], ["window"]) == {
+        "Warning": '299 kahu "These parameters were not understood and are ignored: a??X??y, b"'
+    }

@@ -1,5 +1,6 @@
 """Parameters of pictures and lists of frames: read, or refused in words, whatever is written."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from starlette.datastructures import QueryParams
 from kahu.dicom.render import Window
 from kahu.errors import BadRequest
 from kahu.server.dicomweb.frames import frame_numbers
-from kahu.server.dicomweb.rendered import Look
+from kahu.server.dicomweb.look import Look, Source
 
 
 def test_nothing_said() -> None:
@@ -23,6 +24,8 @@ def test_nothing_said() -> None:
         ("window=0,1,linear-exact", Look(window=Window(0, 1, "LINEAR_EXACT"))),
         ("viewport=512,256&quality=1", Look(viewport=(512, 256), quality=1)),
         ("annotation=patient", Look()),
+        ("viewport=64,32,10.5,,-20,0", Look(viewport=(64, 32), source=Source(10.5, 0, -20, 0))),
+        ("viewport=64,32,,,,", Look(viewport=(64, 32))),
     ],
 )
 def test_how_a_picture_is_wanted(query: str, look: Look) -> None:
@@ -55,3 +58,25 @@ def test_any_text_is_a_list_of_frames_or_refused(text: str) -> None:
         assert frame_numbers(text)
     except BadRequest:
         assert not text.isdigit() or len(text) > 9 or not text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (Source(), [[0, 1, 2], [3, 4, 5]]),
+        (Source(1, 0, 2, 1), [[1, 2]]),
+        (Source(1, 1), [[4, 5]]),
+        (Source(0, 0, -3, 0), [[2, 1, 0], [5, 4, 3]]),
+        (Source(0, 0, 0, -2), [[3, 4, 5], [0, 1, 2]]),
+        (Source(-5, 0, 6, 1), [[0]]),
+        (Source(2, 1, 50, 50), [[5]]),
+    ],
+)
+def test_a_part_of_an_image_is_cut_out_and_turned_over(source: Source, shown: list[list[int]]) -> None:
+    assert source.cut(np.arange(6, dtype=np.uint8).reshape(2, 3)).tolist() == shown
+
+
+@pytest.mark.parametrize("source", [Source(3, 0), Source(0, 2), Source(-9, 0, 3, 3)])
+def test_a_part_outside_the_image_is_refused(source: Source) -> None:
+    with pytest.raises(BadRequest):
+        source.cut(np.zeros((2, 3), np.uint8))

@@ -13,6 +13,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -34,9 +35,17 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # What may be had without saying who one is: no page of these holds a patient's data.
 _PUBLIC = re.compile(r"/healthz|/api/session|/(?!api/|dicomweb(/|$)|s/)[^?]*")
 
+_DATA = ("/api/", "/dicomweb", "/s/")
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_ALWAYS_OF_DATA = (*_ALWAYS, (b"cache-control", b"private, no-cache"))
+
 # Retrieval of pixels or of whole objects (PS3.18 §10.4): goes to the audit log, as every change does.
 _READS_PIXELS = re.compile(
-    r"/dicomweb/studies/[^/]+(/series/[^/]+(/instances/[^/]+)?)?"
+    r"(/s/-)?/dicomweb/studies/[^/]+(/series/[^/]+(/instances/[^/]+)?)?"
     r"(/frames/.+|/rendered|/thumbnail|/bulkdata/.+)?"
     r"|/api/series/[^/]+/thumbnail"
 )
@@ -73,15 +82,12 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                out = MutableHeaders(scope=message)
-                out.setdefault("X-Content-Type-Options", "nosniff")
-                out.setdefault("Referrer-Policy", "no-referrer")
-                out.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+                said = {name for name, _ in message["headers"]}
+                always = _ALWAYS_OF_DATA if scope["path"].startswith(_DATA) else _ALWAYS
+                message["headers"] = [*message["headers"], *(one for one in always if one[0] not in said)]
                 if status == 401 and "sec-fetch-mode" in headers:
                     # From a page: asked for Basic, a browser would open a window of its own over our sign-in.
-                    out["WWW-Authenticate"] = 'Bearer realm="kahu"'
-                if scope["path"].startswith(("/api/", "/dicomweb")):
-                    out.setdefault("Cache-Control", "private, no-cache")
+                    MutableHeaders(scope=message)["WWW-Authenticate"] = 'Bearer realm="kahu"'
             await send(message)
 
         grant = Grant(who="nobody")
@@ -95,7 +101,9 @@ class Guard:
             scope.setdefault("state", {})["grant"] = grant
             await self.app(scope, receive, watched)
         finally:
-            self._remember(grant, scope["method"], scope["path"], status, time.perf_counter() - began)
+            # WADO-URI names what it reads in its query, so it says it here (PS3.18 §9).
+            path = scope.get("state", {}).get("reads", scope["path"])
+            self._remember(grant, scope["method"], path, status, time.perf_counter() - began)
 
     def _addressed(self, headers: Headers) -> None:
         """PS3.18 and HTTP say nothing of strangers' names; RFC 9110 §15.5.20 gives the status."""
@@ -144,6 +152,7 @@ class Misdirected(KahuError):
     status = 421
 
 
+@lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """The name in a Host header, without port and brackets, in lower case."""
     try:
