@@ -77,6 +77,10 @@ def test_a_search_within_a_parent_keeps_the_parent() -> None:
         ("PatientID", "P?1", "wildcard", ("P?1",)),
         ("PatientID", "**P**", "wildcard", ("*P*",)),
         ("PatientID", "a\\b", "list", ("a", "b")),
+        ("PatientID", "a*\\b", "wildcard", ("a*", "b")),
+        ("Modality", "C*,MR", "wildcard", ("C*", "MR")),
+        ("StudyDate", "20240101,20240201-20240203", "range", ("20240101",) * 2 + ("20240201", "20240203")),
+        ("FrameIncrementPointer", "00181063", "exact", ("00181063",)),
         ("PatientID", "a,b", "exact", ("a,b",)),
         ("PatientID", '""', "empty", ()),
         ("StudyInstanceUID", "1.2", "exact", ("1.2",)),
@@ -112,6 +116,12 @@ def test_values_and_what_they_match(name: str, value: str, kind: str, values: tu
         ("00100020", ("PatientID",)),
         ("0008103e", ("SeriesDescription",)),
         ("00291010", ("00291010",)),
+        ("(0010,0020)", ("PatientID",)),
+        ("0010,0020", ("PatientID",)),
+        ("0010-0020", ("PatientID",)),
+        ("0x00100020", ("PatientID",)),
+        ("00291001.00291002", ("00291001", "00291002")),
+        ("60020010", ("60020010",)),
         (
             "RequestAttributesSequence.ScheduledProcedureStepID",
             ("RequestAttributesSequence", "ScheduledProcedureStepID"),
@@ -148,6 +158,12 @@ def test_fields_to_include_are_repeated_listed_or_all() -> None:
     )
     assert include("Laterality", "all") == (ALL,)
     assert include("") == ()
+    assert include("0010,0020,(0008,103e),Laterality,00400275.00400009") == (
+        "PatientID",
+        "SeriesDescription",
+        "Laterality",
+        "RequestAttributesSequence.ScheduledProcedureStepID",
+    )
 
 
 def test_names_that_mean_nothing_are_given_back() -> None:
@@ -156,6 +172,7 @@ def test_names_that_mean_nothing_are_given_back() -> None:
         "STUDY",
     )
     assert ignored == ("Nonsense", "Bogus")
+    assert parse([("00020010", "1.2"), ("includefield", "00000902")], "STUDY")[1] == ("00020010", "00000902")
     assert query.matches == ()
     assert query.include == ("PatientID",)
 
@@ -179,6 +196,8 @@ def test_names_that_mean_nothing_are_given_back() -> None:
         ("SeriesNumber", "one", "SeriesNumber"),
         ("SliceThickness", "thin", "SliceThickness"),
         ("PatientID", "a\x00b", "PatientID"),
+        ("PatientID", "*a" * 9, "PatientID"),
+        ("FrameIncrementPointer", "yes", "FrameIncrementPointer"),
         ("PixelData", "1", "PixelData"),
         ("RequestAttributesSequence", "1", "RequestAttributesSequence"),
         ("PatientID.PatientName", "1", "PatientID"),

@@ -14,6 +14,7 @@ from kahu.catalog import trigrams
 from kahu.catalog.fold import fold
 from kahu.catalog.matching import Condition, is_like
 from kahu.catalog.schema import instance_key, instances, patients, series, studies
+from kahu.catalog.scope import Scope
 from kahu.dicom.attributes import Level
 from kahu.dicom.query import Match, Query, QueryLevel
 
@@ -49,13 +50,13 @@ _IDS: dict[tuple[QueryLevel, Level], tuple[sa.Column[Any], sa.Column[Any], sa.Fr
 }
 
 
-def narrowed(db: sa.Connection, query: Query) -> Condition | None:
+def narrowed(db: sa.Connection, query: Query, scope: Scope) -> Condition | None:
     """A condition on the tables of the query's level that few entities meet, among them all that match.
 
     None: no index knows of one.
     """
     best: tuple[sa.Column[Any], set[Any]] | None = None
-    for level, condition in _indexed(db, query):
+    for level, condition in _indexed(db, query, scope):
         if (query.level, level) not in _IDS:
             continue
         column, ids, tables = _IDS[query.level, level]
@@ -71,12 +72,14 @@ def narrowed(db: sa.Connection, query: Query) -> Condition | None:
     return best and best[0].in_(best[1])
 
 
-def _indexed(db: sa.Connection, query: Query) -> Iterator[tuple[Level, Condition]]:
+def _indexed(db: sa.Connection, query: Query, scope: Scope) -> Iterator[tuple[Level, Condition]]:
     """The conditions of a query, as far as an index helps; the most telling first."""
     if query.series:
         yield "SERIES", series.c.uid == query.series
     if query.study:
         yield "STUDY", studies.c.uid == query.study
+    if scope.series is not None and len(scope.series) <= FEW:
+        yield "SERIES", series.c.uid.in_(scope.series)
     by_keyword = {match.keyword: match for match in query.matches if len(match.keyword_path) == 1}
     for keyword, (level, indexed) in _INDEXED.items():
         if keyword in by_keyword:

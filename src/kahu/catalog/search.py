@@ -13,10 +13,12 @@ from kahu.catalog.matching import Condition
 from kahu.catalog.plan import JOINED, Plan, plan_of
 from kahu.catalog.schema import instances, patients, results, series, series_stores, stores, studies, tags
 from kahu.catalog.scope import Scope
-from kahu.dicom.query import Query, QueryLevel
+from kahu.dicom.query import ALL, Query, QueryLevel
 
 MOST = 50_000
 """rows in an answer, however many were asked for"""
+MOST_WHOLE = 5_000
+"""the same, where all attributes are"""
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,15 @@ class Answer:
 def find(db: sa.Connection, query: Query, scope: Scope) -> Answer:
     """The entities of the query's level that match, in a stable order."""
     plan = plan_of(query, scope)
-    limit = MOST if query.limit is None else min(query.limit, MOST)
+    most = MOST_WHOLE if query.include == (ALL,) else MOST
+    limit = most if query.limit is None else min(query.limit, most)
     whole = True
     if plan.kept:
-        order = ordered(db, query, plan)
+        order = ordered(db, query, scope, plan)
         ids, whole = kept.matching(db, query, scope, plan.kept, order, query.offset + limit + 1)
         ids = ids[query.offset :]
     else:
-        ids = list(db.scalars(ordered(db, query, plan).limit(limit + 1).offset(query.offset)))
+        ids = list(db.scalars(ordered(db, query, scope, plan).limit(limit + 1).offset(query.offset)))
     page = ids[:limit]
     rows = pages.rows(db, query.level, page)
     computed.add(db, query, scope, page, rows)
@@ -104,9 +107,9 @@ _KEY: dict[QueryLevel, sa.Column[Any]] = {
 }
 
 
-def ordered(db: sa.Connection, query: Query, plan: Plan) -> sa.Select[Any]:
+def ordered(db: sa.Connection, query: Query, scope: Scope, plan: Plan) -> sa.Select[Any]:
     """The ids of what the indexed conditions of a query match, in the order of its answer."""
-    few = narrowed(db, query)
+    few = narrowed(db, query, scope)
     walked, asked = _OWN[query.level]
     statement = sa.select(_KEY[query.level]).select_from(walked if few is None else asked)
     if few is not None:

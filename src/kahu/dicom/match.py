@@ -47,6 +47,9 @@ NUMBERS = _INTEGERS | _DECIMALS
 _COMMA_LISTS = NUMBERS | {"AS", "AT", "CS", "DA", "DT", "TM", "UI"}
 _NOT_MATCHED = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
 
+# Each one more multiplies the ways in which a long text can be like it.
+_MOST_STARS = 8
+
 _HEX_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -77,6 +80,8 @@ def match_of(path: tuple[str, ...], value: str, *, fuzzy: bool = False, commas: 
         return _periods(path, said, vr, parts)
     wild = any("*" in part or "?" in part for part in parts)
     if wild and vr in _WILDCARDS:
+        if any(part.count("*") > _MOST_STARS for part in parts):
+            raise BadRequest(f"{said} has more than {_MOST_STARS} wildcards in one value")
         return Match(path, "wildcard", tuple(re.sub(r"\*+", "*", part) for part in parts))
     if wild:
         raise BadRequest(f"{said}: a wildcard is not possible here", "wildcards do not apply to its VR")
