@@ -25,7 +25,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     return TestClient(Starlette(routes=pages.routes()))
 
 
-@pytest.mark.parametrize("path", ["/", "/series/1.2.3", "/runs", "/runs/abc", "/tools", "/stores"])
+@pytest.mark.parametrize("path", ["/", "/series/1.2.3", "/runs", "/runs/abc", "/tools", "/stores", "/peers"])
 def test_the_app_answers_on_each_of_its_paths(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200

@@ -4,9 +4,13 @@ import { whyNot } from "./stow";
 import type {
   Attributes,
   Conflict,
+  Echo,
   Facets,
   Me,
+  Node,
+  Peer,
   Refusal,
+  Row,
   Run,
   Series,
   SeriesDetail,
@@ -14,6 +18,7 @@ import type {
   Store,
   Task,
   Tool,
+  Transfer,
 } from "./types";
 
 export class ApiError extends Error {
@@ -67,6 +72,7 @@ function post(body: unknown): RequestInit {
   return { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
 }
 
+const peer = (name: string) => `/api/peers/${encodeURIComponent(name)}`;
 const one = (uid: string) => `/api/series/${encodeURIComponent(uid)}`;
 
 export const api = {
@@ -104,6 +110,25 @@ export const api = {
   retryRun: (id: string) => send(`/api/runs/${id}/retry`, { method: "POST" }),
   cancelTask: (id: string) => send(`/api/tasks/${id}/cancel`, { method: "POST" }),
   work: () => json<Task[]>("/api/work"),
+
+  node: () => json<Node>("/api/node"),
+  peers: () => json<Peer[]>("/api/peers"),
+  addPeer: (peer: Peer) => json<Peer>("/api/peers", post(peer)),
+  removePeer: (name: string) => send(peer(name), { method: "DELETE" }),
+  echo: (name: string) => json<Echo>(`${peer(name)}/echo`, { method: "POST" }),
+  query: (name: string, level: "study" | "series", keys: Row) =>
+    json<{ rows: Row[]; more: boolean }>(`${peer(name)}/query`, post({ level, keys })),
+  transfers: () => json<Transfer[]>("/api/transfers?limit=20"),
+  transfer: (id: string) => json<Transfer>(`/api/transfers/${id}`),
+  sendTo: (name: string, series: string[]) => json<Transfer>("/api/sends", post({ peer: name, series })),
+  retrieve: (name: string, studies: string[], series: string[] = []) =>
+    json<Transfer>("/api/retrievals", post({ peer: name, studies, series })),
+  cancelTransfer: (id: string) => json<Transfer>(`/api/transfers/${id}/cancel`, { method: "POST" }),
+  retryTransfer: (id: string) => json<Transfer>(`/api/transfers/${id}/retry`, { method: "POST" }),
+
+  /** Deletes a series where Kahu owns it, and forgets it where it is only read. */
+  remove: (study: string, uid: string) =>
+    send(`/dicomweb/studies/${encodeURIComponent(study)}/series/${encodeURIComponent(uid)}`, { method: "DELETE" }),
 
   /** The part of a task's log from a byte offset on, and the offset of the next part. */
   log: async (id: string, offset: number): Promise<{ text: string; next: number }> => {

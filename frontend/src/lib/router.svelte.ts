@@ -1,7 +1,7 @@
 // Where we are, by the History API. One reactive place; links are ordinary <a href>.
 
 export interface Route {
-  page: "series" | "runs" | "run" | "tools" | "stores" | "nowhere";
+  page: "series" | "runs" | "run" | "tools" | "stores" | "peers" | "nowhere";
   /** The series or the run that the address names; empty when none. */
   id: string;
 }
@@ -12,7 +12,7 @@ export function parse(path: string): Route {
   if (first === "") return { page: "series", id: "" };
   if (first === "series") return { page: "series", id };
   if (first === "runs") return id ? { page: "run", id } : { page: "runs", id: "" };
-  if (first === "tools" || first === "stores") return { page: first, id: "" };
+  if (first === "tools" || first === "stores" || first === "peers") return { page: first, id: "" };
   return { page: "nowhere", id: "" };
 }
 

@@ -92,6 +92,51 @@ export interface Task {
   steps: Record<string, number>;
 }
 
+/** Series being sent to a peer, or studies being retrieved from one. */
+export interface Transfer extends Omit<Task, "result"> {
+  kind: "send" | "retrieve";
+  result: Outcome | null;
+}
+
+export interface Outcome {
+  arrived: number;
+  already: number;
+  failed: number;
+  failures: { reason: string; count: number; uids: string[] }[];
+}
+
+export const RIGHTS = ["store", "query", "retrieve"] as const;
+
+/** Another application that speaks DICOM. */
+export interface Peer {
+  name: string;
+  aet: string;
+  host: string;
+  port: number;
+  tls: boolean;
+  /** What it may ask of Kahu. */
+  may: (typeof RIGHTS)[number][];
+}
+
+/** This Kahu, as peers must know it. */
+export interface Node {
+  aet: string;
+  port: number | null;
+  loopback: boolean;
+  tls: boolean;
+}
+
+export interface Echo {
+  ok: boolean;
+  seconds: number | null;
+  can: ("echo" | "find" | "get" | "move" | "store")[];
+  error: string;
+  hint: string;
+}
+
+/** Keyword of an attribute -> its value. */
+export type Row = Record<string, string>;
+
 export interface Caption {
   description: string;
   patient: string;

@@ -166,10 +166,10 @@ def retrieve(
 def _follow(client: Client, task_id: str, title: str, as_json: bool) -> None:
     """Waits for a transfer with a bar, and says what has come of it. KahuError: not all has arrived."""
     task = watch(lambda: dict(Transfer(client, task_id).state()), title, quiet=as_json)
-    result = task["result"] or {"arrived": 0, "already": 0, "failed": 0, "failures": []}
+    result = task["result"]
     if as_json:
         click.echo(json.dumps(result))
-    else:
+    elif result:
         there = f", {result['already']:,} there before" if result["already"] else ""
         failed = f", {result['failed']:,} failed" if result["failed"] else ""
         out.print(f"{many(result['arrived'], 'object')} arrived{there}{failed}")

@@ -112,7 +112,8 @@ class Transfers:
 
     def begin(self, kind: Kind, peer: Peer, wanted: Sequence[Part], by: str) -> Task:
         """Queues a transfer; its task. `by` names who asked."""
-        title = f"Sending to {peer.name}" if kind == "send" else f"Retrieving from {peer.name}"
+        what = _counted(wanted)
+        title = f"Sending {what} to {peer.name}" if kind == "send" else f"Retrieving {what} from {peer.name}"
         todo = Todo(
             id=f"{kind}-{uuid.uuid4().hex}", kind=kind, title=title, payload={"peer": peer.name, "by": by}
         )
@@ -210,6 +211,13 @@ class Transfers:
         with self._database.write() as db:
             for table in (parts, objects):
                 db.execute(sa.delete(table).where(table.c.task == task.id))
+
+
+def _counted(wanted: Sequence[Part]) -> str:
+    number = len(wanted)
+    if all(part.series for part in wanted):
+        return f"{number:,} series"
+    return "1 study" if number == 1 else f"{number:,} studies"
 
 
 def _add_parts(db: sa.Connection, task_id: str, wanted: Sequence[Part], first: int) -> None:

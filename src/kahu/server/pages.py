@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 STATIC = Path(__file__).with_name("static")
 
 # The app draws these itself; what is not listed here is not found.
-APP_PATHS = ("/", "/series/{uid:path}", "/runs", "/runs/{id:path}", "/tools", "/stores", "/signin")
+APP_PATHS = ("/", "/series/{uid:path}", "/runs", "/runs/{id:path}", "/tools", "/stores", "/peers", "/signin")
 
 YEAR = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"

@@ -59,6 +59,25 @@ class Rows(msgspec.Struct):
     more: bool
 
 
+class Node(msgspec.Struct):
+    """This Kahu as peers must know it. `port`: where it takes associations, null if nowhere; `loopback`: only of this
+    computer."""
+
+    aet: str
+    port: int | None
+    loopback: bool
+    tls: bool
+
+
+@endpoints("GET", "/api/node", needs="write")
+def node(ask: Ask[Nothing, Nothing]) -> Node:
+    """What a peer must know of this Kahu."""
+    settings = ask.services.settings
+    return Node(
+        settings.aet, settings.dimse_port, settings.dimse_loopback, settings.dimse_tls_cert is not None
+    )
+
+
 @endpoints("GET", "/api/peers", needs="write")
 def list_peers(ask: Ask[Nothing, Nothing]) -> list[Peer]:
     """The peers that are known."""

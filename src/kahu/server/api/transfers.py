@@ -60,8 +60,10 @@ def start_sending(ask: Ask[Nothing, NewSend]) -> Task:
             wanted = send.matching(db, query_of(new.matching, MOST + 1), ask.scope)
         else:
             wanted = send.chosen(db, new.series, ask.scope)
-    if not 0 < len(wanted) <= MOST:
-        raise BadRequest("no series are to be sent, or too many at once", f"choose 1 to {MOST:,}")
+    if not wanted:
+        raise BadRequest("there are no series to be sent", "name some, or look for others")
+    if len(wanted) > MOST:
+        raise BadRequest(f"more than {MOST:,} series would be sent", "send them in several parts")
     return _begun(ask, ask.services.transfers.begin("send", peer, wanted, ask.grant.who), wanted)
 
 
@@ -72,7 +74,7 @@ def start_retrieving(ask: Ask[Nothing, NewRetrieval]) -> Task:
     new = ask.body
     peer = ask.services.peers.get(new.peer)
     if not 0 < len(new.studies) <= MOST or len(new.series) > MOST:
-        raise BadRequest("no studies are to be retrieved, or too many at once", f"name 1 to {MOST:,}")
+        raise BadRequest("there are no studies to be retrieved, or too many", f"name 1 to {MOST:,}")
     if not all(map(_UID.fullmatch, [*new.studies, *new.series])):
         raise BadRequest("studies and series are named by their UIDs", "a query tells them")
     if new.series and len(new.studies) != 1:
