@@ -1,6 +1,7 @@
 """C-STORE: objects come in (PS3.4 annex B, PS3.7 §9.1.1)."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from kahu.dimse.association import Message
@@ -15,6 +16,8 @@ DUPLICATE_UID = 0x0111
 OUT_OF_RESOURCES = 0xA700
 OTHER_OBJECT = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+
+_PIECE = 256 << 10
 
 
 def perform(call: Call, message: Message) -> None:
@@ -32,9 +35,9 @@ def _keep(call: Call, message: Message) -> tuple[int, str]:
         return OTHER_OBJECT, "the SOP class is not that of the presentation context"
     try:
         with closing(call.services.inbox.open()) as arriving:
-            arriving.write(meta_information(sop_class, instance, context.transfer_syntax, call.caller.aet))
-            for piece in message.data:
-                arriving.write(bytes(piece))
+            meta = meta_information(sop_class, instance, context.transfer_syntax, call.caller.aet)
+            for piece in _gathered(meta, message.data):
+                arriving.write(piece)
             received = arriving.finish(door="c-store", said=(sop_class, instance)).result()
     except AssociationLost:
         raise
@@ -45,6 +48,17 @@ def _keep(call: Call, message: Message) -> tuple[int, str]:
         call.studies.add(received.study_instance_uid)
         call.audit("C-STORE", f"studies/{received.study_instance_uid}")
     return SUCCESS, ""
+
+
+def _gathered(meta: bytes, data: Iterable[memoryview]) -> Iterator[bytes]:
+    """All of them in large pieces, however small the PDUs are: to write and to hash each costs the same again."""
+    gathered = bytearray(meta)
+    for piece in data:
+        gathered += piece
+        if len(gathered) >= _PIECE:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
 
 
 _STATUSES: tuple[tuple[type[KahuError], int], ...] = (
