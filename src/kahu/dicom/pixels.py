@@ -4,9 +4,11 @@ A.4 and G). `encode` is the way back.
 *Frame bytes* are a frame as it is stored, without item headers: what `frames` finds.
 """
 
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import imagecodecs
@@ -26,6 +28,7 @@ SEND_AGAIN = "send the instance again"
 _TOO_SHORT = "the frame is too short for its rows and columns"
 _OF_CODECS = ("YBR_RCT", "YBR_ICT", "XYB")  # Photometric Interpretations that a codec undoes
 _DEEPEST_OF_OPENJPEG = 16
+_RLE_HEADER, _RLE_PADDING = 64, 64
 _AS_STORED = "ask for the whole instance, or for transfer-syntax=* to have the frame as it is stored"
 
 
@@ -239,14 +242,25 @@ def _decoded(
 
 
 def _from_rle(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
+    """RLE Lossless (PS3.5 annex G): a segment for each byte of a sample, the most significant one first.
+
+    Segments are taken apart here, because no decoder looks whether they are where the header says.
+    """
     dtype = np.dtype("u1") if facts.bits_allocated == 1 else facts.dtype
-    size = facts.rows * facts.columns * facts.samples
-    planes = np.frombuffer(imagecodecs.dicomrle_decode(frame, dtype), dtype)
-    segments = int.from_bytes(frame[:4], "little")
-    if len(planes) < size or segments != facts.samples * dtype.itemsize:
-        raise BrokenDicom("the compressed frame is too short, or has other samples", SEND_AGAIN)
-    planes = planes[:size].reshape(facts.samples, facts.rows, facts.columns)
-    return _values(planes[0] if facts.samples == 1 else np.moveaxis(planes, 0, -1), facts)
+    size = facts.rows * facts.columns
+    count, *starts = struct.unpack_from("<16I", frame) if len(frame) >= _RLE_HEADER else (0,)
+    bounds = [*starts[:count], len(frame)]
+    if count != facts.samples * dtype.itemsize or bounds[0] < _RLE_HEADER or bounds != sorted(bounds):
+        raise BrokenDicom("the segments of the compressed frame are not as its attributes say", SEND_AGAIN)
+    planes = np.empty((facts.samples, size, dtype.itemsize), np.uint8)
+    for index, (start, end) in enumerate(pairwise(bounds)):
+        segment = imagecodecs.packbits_decode(frame[start:end], out=size + _RLE_PADDING)
+        if len(segment) < size:
+            raise BrokenDicom("the compressed frame is too short", SEND_AGAIN)
+        sample, byte = divmod(index, dtype.itemsize)
+        planes[sample, :, dtype.itemsize - 1 - byte] = np.frombuffer(segment, np.uint8, size)
+    values = planes.view(dtype).reshape(facts.samples, facts.rows, facts.columns)
+    return _values(values[0] if facts.samples == 1 else np.moveaxis(values, 0, -1), facts)
 
 
 def _from_jpeg(frame: bytes, facts: PixelFacts, keep_ybr: bool) -> tuple[NDArray[Any], bool]:
