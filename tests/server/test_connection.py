@@ -26,7 +26,7 @@ def port() -> Iterator[int]:
         return PlainTextResponse("here")
 
     async def large(_request: Request) -> Response:
-        async def chunks() -> Iterator[bytes]:  # type: ignore[misc]
+        async def chunks() -> Iterator[bytes]:
             for _ in range(200):
                 yield bytes(1 << 20)
 

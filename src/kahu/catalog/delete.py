@@ -72,8 +72,8 @@ def _take_out(
     here = sa.and_(at.instance.in_(keys), *map(at.store.in_, stores))
     there = sa.and_(aside.uid.in_([row.uid for row in rows]), *map(aside.store.in_, stores))
     files = {
-        *db.execute(sa.select(at.store, at.key, at.size, at.stamp).where(here)).tuples(),
-        *db.execute(sa.select(aside.store, aside.key, aside.size, aside.stamp).where(there)).tuples(),
+        *map(tuple, db.execute(sa.select(at.store, at.key, at.size, at.stamp).where(here))),
+        *map(tuple, db.execute(sa.select(aside.store, aside.key, aside.size, aside.stamp).where(there))),
     }
     db.execute(sa.delete(locations).where(here))
     db.execute(sa.delete(conflicts).where(there))

@@ -81,7 +81,7 @@ async def send_value(asked: Asked, located: Located, path: str, value: Bulk) -> 
         multipart.media_type(media_type, boundary),
         lambda _start, _stop: multipart.write(parts, boundary),
         multipart.length(parts, boundary),
-        tag_of(located, "bulk", path, weak=True),
+        tag_of(located, "part", path, weak=True),
         whole=True,
     )
     return await send(asked, pool, body)

@@ -33,7 +33,7 @@ async def instance(images: Images, asked: Asked) -> Response:
         multipart.media_type(form.media_type, boundary),
         lambda _start, _stop: multipart.write([part], boundary),
         multipart.length([part], boundary),
-        tag_of(one, "object", form.transfer_syntax, weak=True),
+        tag_of(one, "part", form.transfer_syntax, weak=True),
         whole=True,
     )
     return await send(asked, pool, body)
@@ -43,9 +43,8 @@ async def objects(asked: Asked) -> Response:
     """The objects of a study or a series, each as `instance` gives it."""
     found = await asked.rooms.pools.database(_locate, asked)
     forms = object_forms(accept.wanted(asked.request), [kept(one) for one in found])
-    tag = conditions.tag(
-        *(tag_of(one, form.transfer_syntax) for one, form in zip(found, forms, strict=True)), weak=True
-    )
+    tags = [tag_of(one, form.transfer_syntax) for one, form in zip(found, forms, strict=True)]
+    tag = conditions.tag(asked.series, *tags, weak=True) if all(tags) else ""
     headers = {"Vary": "Accept"} | ({"ETag": tag} if tag else {})
     if (status := conditions.verdict(asked.request.headers, tag)) is not None:
         return without(status, headers)
