@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -53,8 +53,7 @@ def _availability(there: bool) -> str:
     return "ONLINE" if there else "UNAVAILABLE"
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
+class _Series(NamedTuple):
     """A series in scope, below one of the entities of an answer."""
 
     parent: Any
@@ -72,10 +71,10 @@ def _below(db: sa.Connection, scope: Scope, parent: str, ids: list[Any]) -> dict
         f"SELECT {parent}, series.id, series.study, series.modality, series.sop_class, series.instances "  # noqa: S608
         f"FROM {joined} WHERE {parent} IN ?"
     )
-    found = [_Series(*row) for row in plain.execute(db, sql, ids).all()]
+    found = [_Series._make(row) for row in plain.execute(db, sql, ids).all()]
     if not scope.everything:
         seen = _instances_in_scope(db, scope, [each.id for each in found])
-        found = [replace(each, instances=seen[each.id]) for each in found if each.id in seen]
+        found = [each._replace(instances=seen[each.id]) for each in found if each.id in seen]
     by_parent: dict[Any, list[_Series]] = defaultdict(list)
     for each in found:
         by_parent[each.parent].append(each)
@@ -103,7 +102,8 @@ def _add_to_series(db: sa.Connection, scope: Scope, ids: list[Any], rows: Sequen
 
 def _add_to_studies(db: sa.Connection, scope: Scope, ids: list[Any], rows: Sequence[dict[str, str]]) -> None:
     held = _below(db, scope, "series.study", ids)
-    there = available(db, scope, [one.id for some in held.values() for one in some])
+    there = available(db, scope, [own[0].id for own in held.values()])
+    there |= available(db, scope, [one.id for own in held.values() if own[0].id not in there for one in own])
     for id_, row in zip(ids, rows, strict=True):
         own = held[id_]
         row["ModalitiesInStudy"] = "\\".join(sorted({one.modality for one in own} - {""}))
@@ -153,29 +153,27 @@ def extent(db: sa.Connection, scope: Scope, rows: Sequence[Mapping[str, Any]]) -
 
 def available(db: sa.Connection, scope: Scope, ids: Collection[int]) -> set[int]:
     """Those of these series of which something can be had now."""
-    if _all_can_be_had(db, scope):
-        return set(ids)
-    # One exists within the other, so that the way from a series to its locations leads over its instances.
-    lies = sa.exists().where(locations.c.instance == instances.c.key, can_be_had(scope))
-    something = sa.exists().where(instances.c.series == series.c.id, lies)
-    return set(db.scalars(sa.select(series.c.id).where(series.c.id.in_(list(ids)), something)))
-
-
-def _all_can_be_had(db: sa.Connection, scope: Scope) -> bool:
-    """Whether nothing at all is missing, as a rule: then nobody's locations have to be looked at."""
+    # The way from a series to its locations leads over its instances: no planner may think otherwise.
     sql = (
-        "SELECT EXISTS (SELECT 1 FROM locations WHERE state = 'missing') "
-        "OR EXISTS (SELECT 1 FROM stores WHERE state = 'gone')"
+        "SELECT id FROM series WHERE id IN ? AND EXISTS (SELECT 1 FROM instances CROSS JOIN locations "
+        "WHERE instances.series = series.id AND locations.instance = instances.key "
+        "AND locations.state = 'ok' AND locations.store IN ?)"
     )
-    return scope.stores is None and not plain.execute(db, sql).scalar()
+    there = _open_stores(db, scope)
+    return set(plain.execute(db, sql, list(ids), there).scalars()) if ids and there else set()
+
+
+def _open_stores(db: sa.Connection, scope: Scope) -> list[int]:
+    """Those in scope from which something can be had now."""
+    found = plain.execute(db, "SELECT id FROM stores WHERE state <> 'gone'").scalars()
+    return [id_ for id_ in found if scope.stores is None or id_ in scope.stores]
 
 
 def available_instances(db: sa.Connection, scope: Scope, keys: Collection[bytes]) -> set[bytes]:
     """Those of these instances that can be had now."""
-    if _all_can_be_had(db, scope):
-        return set(keys)
-    there = sa.select(locations.c.instance).where(locations.c.instance.in_(list(keys)), can_be_had(scope))
-    return set(db.scalars(there))
+    sql = "SELECT instance FROM locations WHERE instance IN ? AND state = 'ok' AND store IN ?"
+    there = _open_stores(db, scope)
+    return set(plain.execute(db, sql, list(keys), there).scalars()) if keys and there else set()
 
 
 def can_be_had(scope: Scope) -> sa.ColumnElement[bool]:

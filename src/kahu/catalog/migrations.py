@@ -10,11 +10,12 @@ from kahu.db import migration
 
 @migration(to=2)
 def _names_and_texts(db: sa.Connection) -> None:
-    """Names are kept folded, too; texts are found by their parts; a study's modalities are told by an index; what
-    is missing is known at once."""
+    """Names are kept folded, too; texts are found by their parts; and indexes alone
+    tell the modalities of a study and whether an instance can be had."""
     db.exec_driver_sql("ALTER TABLE patients ADD COLUMN folded TEXT NOT NULL DEFAULT ''")
     db.execute(sa.update(patients).values(folded=folded(patients.c.name)))
-    db.exec_driver_sql("DROP INDEX ix_series_study")
+    for name in ("ix_series_study", "locations_by_instance"):
+        db.exec_driver_sql(f"DROP INDEX {name}")
     for index in (*patients.indexes, *series.indexes, *locations.indexes):
         index.create(db, checkfirst=True)
     trigrams.create(db)

@@ -78,14 +78,16 @@ def _writer(tag: str, vr: str) -> Callable[[str], bytes]:
     before = f'"{tag}":{{"vr":"{vr}","Value":['.encode()
     empty = f'"{tag}":{{"vr":"{vr}"}}'.encode()
 
-    def plain(text: str) -> bytes:
-        return before + b'"' + text.encode() + b'"]}' if _PLAIN(text) else write(text)
-
+    @lru_cache(maxsize=4096)
     def write(text: str) -> bytes:
         values = values_of_text(vr, text)
         return before + b",".join(map(_json, values)) + b"]}" if values else empty
 
-    return plain if vr in ("UI", "UR") else lru_cache(maxsize=4096)(write)
+    def write_plain(text: str) -> bytes:
+        return before + b'"' + text.encode() + b'"]}' if _PLAIN(text) else write(text)
+
+    return write_plain if vr in _IDENTIFIERS else write
 
 
+_IDENTIFIERS = frozenset({"LO", "SH", "UI", "UR"})
 _PLAIN = re.compile(r"[0-9A-Za-z.:/_-]+").fullmatch
