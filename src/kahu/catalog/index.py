@@ -24,7 +24,7 @@ from kahu.stores import Entry, Found, Refused, Scanned, Store, Unchanged, Unlist
 Report = Callable[[float | None, str], None]
 """is told how far a scan is (0 to 1; None: not known) and in words; may raise to end it"""
 
-BATCH = 500
+BATCH = 2000
 """objects in a transaction"""
 BATCH_BYTES = 32 << 20
 """of headers, as they are kept: in a transaction hardly more"""

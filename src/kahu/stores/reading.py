@@ -6,7 +6,6 @@ however that ends.
 """
 
 import marshal
-import math
 import os
 import select
 import signal
@@ -25,11 +24,11 @@ from kahu.errors import BrokenDicom, NotDicom
 from kahu.stores import Entry, Found, Refused, Scanned
 
 PATIENCE = 0.5
-"""seconds of reading after which other processes are worth their start (0.2 s of CPU each)"""
+"""seconds of waiting for headers after which another process is worth its start (0.2 s of CPU)"""
 BATCH_FILES = 64
 BATCH_BYTES = 16_000
 """of paths: the batches that a process has not read yet fit into its pipe, so that writing never waits"""
-AHEAD = 6
+AHEAD = 8
 """batches that each process may have in hand"""
 MAX_PROCESSES = 8
 ANSWER_BYTES = 4 << 20
@@ -70,35 +69,23 @@ def pread(descriptor: int, offset: int, length: int) -> bytes:
 def in_order(steps: Iterable[Step]) -> Iterator[Scanned]:
     """Every step as it is, in order; files to read become `Found` or `Refused`, or nothing if they are gone.
 
-    What takes longer than `PATIENCE` is spread over processes of its own. They take a while to start: until one
-    is ready, this one goes on. No more than a few batches are held.
+    What takes longer is spread over processes of their own, as many as are worth their start. They take a while
+    to start: until one is ready, this one reads. No more than a few batches are held.
     """
-    alone_until = time.monotonic() + PATIENCE
-    readers: list[_Reader] = []
+    readers = _Readers()
     in_hand: deque[tuple[_Batch, _Reader | None]] = deque()
     try:
         for batch in _batches(steps):
-            if time.monotonic() > alone_until:
-                alone_until = math.inf
-                _start(readers)
-            reader = min(filter(_Reader.is_ready, readers), key=lambda one: one.asked, default=None)
+            reader = readers.idlest()
             while in_hand and (reader is None or reader.asked == AHEAD):
-                yield from _finish(*in_hand.popleft())
-            if reader:
+                yield from _finish(readers, *in_hand.popleft())
+            if reader and batch.paths:
                 reader.ask(batch.paths)
-            in_hand.append((batch, reader))
+            in_hand.append((batch, reader if batch.paths else None))
         while in_hand:
-            yield from _finish(*in_hand.popleft())
+            yield from _finish(readers, *in_hand.popleft())
     finally:
-        for reader in readers:
-            reader.close()
-
-
-def _start(readers: "list[_Reader]") -> None:
-    """Adds a reader for each processor; fewer, or none, where no more processes can be had."""
-    with suppress(OSError):
-        for _ in range(min(len(os.sched_getaffinity(0)), MAX_PROCESSES)):
-            readers.append(_Reader())
+        readers.close()
 
 
 @dataclass
@@ -132,8 +119,8 @@ def _batches(steps: Iterable[Step]) -> Iterator[_Batch]:
     yield batch
 
 
-def _finish(batch: _Batch, reader: "_Reader | None") -> Iterator[Scanned]:
-    answers = reader.answers(batch.paths) if reader else map(read_object, batch.paths)
+def _finish(readers: "_Readers", batch: _Batch, reader: "_Reader | None") -> Iterator[Scanned]:
+    answers = readers.answers(batch.paths, reader)
     for step in batch.steps:
         if isinstance(step, ToRead):
             yield from _told(step.key, next(answers))
@@ -246,6 +233,40 @@ def _receive(pipe: IO[bytes]) -> Any:
     if len(head) < 8 or len(data) < int.from_bytes(head, "little"):
         raise EOFError
     return marshal.loads(data)
+
+
+class _Readers:
+    """Reading processes: another one whenever headers have been waited for, `PATIENCE` in all, since the last
+    was ready. So a disk that is slow, and a machine that has processors to spare, get more."""
+
+    def __init__(self) -> None:
+        self._readers: list[_Reader] = []
+        self._most = min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+        self._waited = 0.0
+
+    def idlest(self) -> "_Reader | None":
+        """The one that has least in hand; None: none is ready."""
+        ready = [reader for reader in self._readers if reader.is_ready()]
+        if self._waited > PATIENCE and len(ready) == len(self._readers) < self._most:
+            self._waited = 0.0
+            try:
+                self._readers.append(_Reader())
+            except OSError:  # no more processes can be had
+                self._most = len(self._readers)
+        return min(ready, key=lambda reader: reader.asked, default=None)
+
+    def answers(self, paths: list[str], reader: "_Reader | None") -> Iterator[Answer]:
+        """To the oldest question that `reader` has in hand; None: read here."""
+        answers = reader.answers(paths) if reader else map(read_object, paths)
+        for _ in paths:
+            began = time.monotonic()
+            answer = next(answers)
+            self._waited += time.monotonic() - began
+            yield answer
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
 
 
 class _Reader:
