@@ -29,6 +29,7 @@ peers = sa.Table(
 
 # PS3.5 §6.2: default repertoire without backslash and control characters, 16 characters, not all spaces.
 _AE_TITLE = re.compile(r"(?! *$)[ -\[\]-~]{1,16}")
+_HOST = re.compile(r"[\w.-]{1,253}|[0-9A-Fa-f:.]+(%\w+)?")  # a name, or an address of IPv4 or IPv6
 _NAME = re.compile(r"[\w.-]{1,64}")
 
 
@@ -109,7 +110,7 @@ def _checked(peer: Peer) -> Peer:
         raise BadRequest("the name of a peer is letters, digits, '.', '_' and '-', 64 at most")
     if not _AE_TITLE.fullmatch(peer.aet):
         raise BadRequest("an AE title is 1 to 16 characters of ASCII without a backslash (PS3.5 §6.2)")
-    if not peer.host or not 1 <= peer.port <= 65535:
+    if not _HOST.fullmatch(peer.host) or not 1 <= peer.port <= 65535:
         raise BadRequest("a peer is at a host and a port from 1 to 65535", "as in pacs.example.org 104")
     if unknown := set(peer.may) - RIGHTS:
         raise BadRequest(f"a peer may {', '.join(sorted(RIGHTS))}, not {', '.join(sorted(unknown))}")
