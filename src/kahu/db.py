@@ -87,6 +87,11 @@ class Database:
                     "install the newer Kahu that wrote it, or choose another --home",
                 )
             for step in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+                if step + 1 not in _migrations:
+                    raise KahuError(
+                        f"the catalogue has schema {version}, and nothing here brings it forward",
+                        "start Kahu with kahu up: it does",
+                    )
                 _migrations[step + 1](db)
             metadata.create_all(db)
             db.execute(sa.delete(_schema))

@@ -1,6 +1,8 @@
 """A home that an older Kahu wrote is brought forward: wholly, or not at all."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,4 +98,36 @@ def test_a_catalogue_of_a_newer_kahu_is_refused_untouched(tmp_path: Path) -> Non
         database.create()
     with database.read() as db:
         assert db.execute(sa.text("SELECT version FROM kahu_schema")).scalar() == 99
+    database.close()
+
+
+def test_a_command_that_knows_only_tokens_brings_it_forward_too(old: Path) -> None:
+    command = [str(Path(sys.executable).with_name("kahu")), "token", "list", "--home", str(old.parent)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    database = Database(f"sqlite:///{old}")
+    assert names(database, "*muller*") == ["P-1"]
+    database.close()
+
+
+def test_a_step_that_nobody_declared_is_an_error_in_words(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "_migrations", {})
+    database = Database(f"sqlite:///{old}")
+    with pytest.raises(KahuError, match="schema 1"):
+        database.create()
+    database.close()
+
+
+def test_a_kill_in_the_middle_leaves_it_as_it_was(old: Path) -> None:
+    script = (
+        "import os, kahu.catalog; from kahu import db; whole = db._migrations[2];"
+        "db._migrations[2] = lambda c: (whole(c), os._exit(9));"
+        f"db.Database('sqlite:///{old}').create()"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 9
+    with sqlite3.connect(old) as db:
+        assert db.execute("SELECT version FROM kahu_schema").fetchall() == [(1,)]
+        assert db.execute("SELECT name FROM sqlite_master WHERE name LIKE '%_text%'").fetchall() == []
+    db.close()
+    database = opened(old)
+    assert names(database, "*muller*") == ["P-1"]
     database.close()

@@ -68,6 +68,7 @@ def token_revoke(token_id: int, home: Path | None) -> None:
 @contextmanager
 def tokens_of(home: Path | None) -> "Iterator[Tokens]":
     """The tokens of a home, also while a server works there."""
+    import kahu.catalog  # noqa: F401 - it knows how an older home is brought forward
     from kahu.access.tokens import Tokens
     from kahu.db import Database
 
