@@ -4,7 +4,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from kahu.dimse.command import C_STORE, Command
 from kahu.dimse.contexts import proposed
 from kahu.dimse.pdu import Role
 from kahu.dimse.peers import Peer
+from kahu.dimse.tls import server_context
 from kahu.server.dimse.listener import Listener
 from kahu.settings import Settings
 from kahu.testing import samples
@@ -120,13 +121,19 @@ def opened(home: Path, **options: Any) -> Iterator[Door]:
     settings = Settings(home=home, dimse_port=0, **options)
     kahu = Kahu(settings)
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
-        listener = Listener(kahu.services, listening)
+        listener = Listener(kahu.services, listening, server_context(settings))
         listener.start()
         try:
             yield Door(kahu, listener)
         finally:
             listener.close()
             kahu.close()
+
+
+@pytest.fixture
+def open_door() -> Callable[..., AbstractContextManager[Door]]:
+    """Opens one with other settings, in the home that is given."""
+    return opened
 
 
 @pytest.fixture

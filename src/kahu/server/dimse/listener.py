@@ -5,11 +5,13 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from kahu.dimse import association
 from kahu.dimse.association import ARTIM
-from kahu.errors import AssociationLost
+from kahu.errors import AssociationLost, KahuError
 from kahu.server.dimse.admission import Admission
 from kahu.server.dimse.session import Session
 from kahu.server.services import Services
@@ -25,6 +27,22 @@ GRACE = 3.0
 """seconds that operations are given when the server stops"""
 
 
+@dataclass(eq=False)
+class _Connection:
+    """Somebody who has connected, and the thread that serves it."""
+
+    sock: socket.socket
+    address: str
+    thread: threading.Thread | None = None
+    session: Session | None = None
+    """once an association has been accepted"""
+
+    def interrupt(self) -> None:
+        """Ends what it waits for, from another thread."""
+        with suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RD)
+
+
 class Listener:
     """Serves associations on a socket that listens, from `start` to `close`."""
 
@@ -36,8 +54,7 @@ class Listener:
         self._tls = tls
         self._closing = threading.Event()
         self._turn = threading.Lock()
-        self._threads: set[threading.Thread] = set()
-        self._sessions: set[Session] = set()
+        self._connections: set[_Connection] = set()
 
     @property
     def port(self) -> int:
@@ -54,80 +71,84 @@ class Listener:
         self._closing.set()
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)  # which wakes `accept`
-        self._interrupt(idle_only=True)
-        self._join(GRACE)
-        self._interrupt(idle_only=False)
-        self._join(1.0)
+        self._end(lambda one: one.session is None or not one.session.busy, GRACE)
+        self._end(lambda _: True, 1.0)
 
-    def _interrupt(self, *, idle_only: bool) -> None:
-        with self._turn:
-            for session in self._sessions:
-                if not (idle_only and session.busy):
-                    session.interrupt()
-
-    def _join(self, seconds: float) -> None:
+    def _end(self, which: Callable[[_Connection], bool], seconds: float) -> None:
+        """Interrupts some connections, and waits a while until there are none."""
         until = time.monotonic() + seconds
-        for thread in list(self._threads):
-            thread.join(max(until - time.monotonic(), 0))
+        with self._turn:
+            connections = list(self._connections)
+        for connection in filter(which, connections):
+            connection.interrupt()
+        for connection in connections:
+            if connection.thread:
+                connection.thread.join(max(until - time.monotonic(), 0))
 
     def _accept(self) -> None:
         while not self._closing.is_set():
             try:
-                connected, address = self._listening.accept()
+                sock, address = self._listening.accept()
             except OSError as error:
                 if not self._closing.is_set():
                     log.warning("a connection could not be accepted: %s", error.strerror)
                     time.sleep(0.1)
                 continue
-            if len(self._threads) >= MOST_CONNECTIONS:
-                connected.close()
+            connection = _Connection(sock, address[0])
+            with self._turn:
+                full = len(self._connections) >= MOST_CONNECTIONS
+                if not full:
+                    self._connections.add(connection)
+            if full:
+                sock.close()
                 continue
-            thread = threading.Thread(
-                target=self._serve, args=(connected, address[0]), name=f"dimse {address[0]}", daemon=True
+            connection.thread = threading.Thread(
+                target=self._serve, args=(connection,), name=f"dimse {address[0]}", daemon=True
             )
-            with self._turn:
-                self._threads.add(thread)
-            thread.start()
+            connection.thread.start()
 
-    def _serve(self, connected: socket.socket, address: str) -> None:
+    def _serve(self, connection: _Connection) -> None:
         try:
-            with connected if self._tls is None else self._secured(connected, self._tls) as sock:
-                self._associate(sock, address)
+            if self._tls:
+                self._secure(connection, self._tls)
+            self._associate(connection)
         except (AssociationLost, OSError) as error:
-            log.info("association with %s ended: %s", address, error)
+            log.info("association with %s ended: %s", connection.address, error)
+        except KahuError as error:
+            log.warning("no association with %s: %s", connection.address, error)
         finally:
+            connection.sock.close()
             with self._turn:
-                self._threads.discard(threading.current_thread())
+                self._connections.discard(connection)
 
-    def _secured(self, connected: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-        """The connection, after a handshake that lasts no longer than `ARTIM`."""
-        connected.settimeout(ARTIM)
-        watch = threading.Timer(ARTIM, lambda: socket.socket.shutdown(connected, socket.SHUT_RDWR))
+    def _secure(self, connection: _Connection, tls: ssl.SSLContext) -> None:
+        """Speaks TLS from now on; the handshake lasts no longer than `ARTIM`."""
+        plain = connection.sock
+        plain.settimeout(ARTIM)
+        connection.sock = tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        watch = threading.Timer(ARTIM, connection.interrupt)
         watch.daemon = True
         watch.start()
         try:
-            return tls.wrap_socket(connected, server_side=True)
-        except OSError:
-            connected.close()
-            raise
+            connection.sock.do_handshake()
         finally:
             watch.cancel()
 
-    def _associate(self, sock: socket.socket, address: str) -> None:
-        admission = Admission(self._services.settings, self._services.peers, address, self._has_room)
-        accepted = association.accept(sock, admission)
+    def _associate(self, connection: _Connection) -> None:
+        admission = Admission(
+            self._services.settings, self._services.peers, connection.address, self._has_room
+        )
+        accepted = association.accept(connection.sock, admission)
         if accepted is None:
             return
-        session = Session(self._services, accepted, admission.caller)
-        with self._turn:
-            self._sessions.add(session)
+        log.info("association with %s", admission.caller.who)
+        connection.session = Session(self._services, accepted, admission.caller)
         try:
-            log.info("association with %s", admission.caller.who)
-            session.run(self._closing)
+            connection.session.run(self._closing)
         finally:
             accepted.abort()
-            with self._turn:
-                self._sessions.discard(session)
 
     def _has_room(self) -> bool:
-        return len(self._sessions) < MOST_ASSOCIATIONS and not self._closing.is_set()
+        with self._turn:
+            accepted = sum(connection.session is not None for connection in self._connections)
+        return accepted < MOST_ASSOCIATIONS and not self._closing.is_set()

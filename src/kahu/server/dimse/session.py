@@ -57,10 +57,6 @@ class Session:
             self.busy = False
         self._association.abort()
 
-    def interrupt(self) -> None:
-        """Ends it now; from another thread."""
-        self._association.interrupt()
-
     def _perform(self, message: Message) -> None:
         field = message.command["CommandField"]
         if field == command.C_CANCEL:
