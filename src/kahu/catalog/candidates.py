@@ -5,7 +5,7 @@ catalogue is walked in the order of the answer until enough are found.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -88,7 +88,11 @@ def _indexed(db: sa.Connection, query: Query, scope: Scope) -> Iterator[tuple[Le
                 yield level, condition
 
 
-def _uids(column: sa.Column[str]) -> Any:
+Indexed = Callable[[sa.Connection, Match], Condition | None]
+"""What an index can say of a condition; None: nothing"""
+
+
+def _values(column: sa.Column[str]) -> Indexed:
     return lambda _db, match: column.in_(match.values) if match.kind in ("exact", "list") else None
 
 
@@ -98,7 +102,7 @@ def _instances(_db: sa.Connection, match: Match) -> Condition | None:
     return instances.c.key.in_([instance_key(uid) for uid in match.values])
 
 
-def _text(column: sa.Column[str], sorted_: bool = True) -> Any:
+def _text(column: sa.Column[str], sorted_: bool = True) -> Indexed:
     """`sorted_`: the column has an index of its own."""
 
     def indexed(db: sa.Connection, match: Match) -> Condition | None:
@@ -160,15 +164,15 @@ def _begins(column: sa.Column[str], prefix: str) -> Condition:
     return sa.and_(column >= prefix, column < prefix[:-1] + following)
 
 
-_INDEXED: dict[str, tuple[Level, Any]] = {
+_INDEXED: dict[str, tuple[Level, Indexed]] = {
     "SOPInstanceUID": ("IMAGE", _instances),
-    "SeriesInstanceUID": ("SERIES", _uids(series.c.uid)),
-    "StudyInstanceUID": ("STUDY", _uids(studies.c.uid)),
+    "SeriesInstanceUID": ("SERIES", _values(series.c.uid)),
+    "StudyInstanceUID": ("STUDY", _values(studies.c.uid)),
     "AccessionNumber": ("STUDY", _text(studies.c.accession)),
     "PatientID": ("PATIENT", _text(patients.c.patient_id)),
     "PatientName": ("PATIENT", _name),
     "StudyDescription": ("STUDY", _text(studies.c.description, sorted_=False)),
     "StudyDate": ("STUDY", _dates),
-    "Modality": ("SERIES", _uids(series.c.modality)),
-    "ModalitiesInStudy": ("SERIES", _uids(series.c.modality)),
+    "Modality": ("SERIES", _values(series.c.modality)),
+    "ModalitiesInStudy": ("SERIES", _values(series.c.modality)),
 }
