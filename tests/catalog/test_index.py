@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,9 +12,10 @@ from pydicom import Dataset
 from sqlalchemy import event
 
 from kahu.catalog import changes, fetch, figures, forget, index, schema, tags
+from kahu.catalog.record import Recorded, record
 from kahu.catalog.scope import ALL
 from kahu.errors import BytesChanged, BytesMissing, KahuError, NotFound, Unavailable
-from kahu.stores import reading
+from kahu.stores import Found, reading
 from kahu.stores.folder import Folder
 from kahu.testing import samples
 from kahu.testing.catalogue import Catalogue, open_catalogue
@@ -495,6 +497,25 @@ def test_the_feed_tells_what_came_and_went(catalogue: Catalogue, images: Path) -
         lines, seen = changes.since(db, seen, ALL)
         assert lines[-1].kind == "series-gone"
         assert changes.since(db, seen, ALL) == ([], seen)
+
+
+def test_long_headers_are_written_a_few_at_a_time(
+    catalogue: Catalogue, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(images, 5)
+    most = max(
+        len(each.header.packed) for each in Folder(images).scan(lambda _: None) if isinstance(each, Found)
+    )
+    monkeypatch.setattr(index, "BATCH_BYTES", most + 1)
+    held: list[int] = []
+
+    def remember(*args: Any) -> Recorded:
+        held.append(len(args[3]))
+        return record(*args)
+
+    monkeypatch.setattr(index, "record", remember)
+    assert catalogue.scan(catalogue.add(images)).objects == 5
+    assert held == [2, 2, 1]
 
 
 # Killed, cancelled

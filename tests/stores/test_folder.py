@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -15,6 +16,7 @@ from kahu.dicom.header import Header, ReadAt, read_header
 from kahu.errors import BadRequest, BytesMissing
 from kahu.stores import Found, Refused, Scanned, Store, Unlisted, reading
 from kahu.stores.folder import Folder, key_of, path_of
+from kahu.testing import samples
 from kahu.testing.stores import Put, StoreTests, ct, nothing
 
 
@@ -272,6 +274,26 @@ def test_what_a_process_had_in_hand_when_it_died_is_read_all_the_same(
 
     monkeypatch.setattr(reading._Reader, "ask", ask_and_kill)
     assert list(Folder(many).scan(nothing)) == alone
+
+
+def test_long_headers_come_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(6):
+        text = os.urandom(5 << 20).hex()
+        data = samples.encode(samples.instance(number=n, attributes={"TextValue": text}))
+        write(tmp_path / f"{n}.dcm", data)
+    alone = list(Folder(tmp_path).scan(nothing))
+    spread_at_once(monkeypatch)
+    received: list[int] = []
+    receive = reading._receive
+
+    def remember(pipe: IO[bytes]) -> list[object]:
+        answers: list[object] = receive(pipe)
+        received.append(len(answers))
+        return answers
+
+    monkeypatch.setattr(reading, "_receive", remember)
+    assert list(Folder(tmp_path).scan(nothing)) == alone
+    assert received == [1, 1, 1, 1]  # the first two were read here while the process started
 
 
 def test_processes_that_never_start_stop_nobody(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:

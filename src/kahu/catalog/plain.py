@@ -43,8 +43,9 @@ def insert(
     if new_only:
         sql += " ON CONFLICT DO NOTHING"
     values = itemgetter(*names)
-    whole = [{**defaults, **row, **{n: _json(row[n]).decode() for n in in_json}} for row in rows]
-    db.exec_driver_sql(sql, [values(row) for row in whole])
+    if in_json or defaults:
+        rows = [{**defaults, **row, **{n: _json(row[n]).decode() for n in in_json}} for row in rows]
+    db.exec_driver_sql(sql, [values(row) for row in rows])
 
 
 @cache
