@@ -73,8 +73,8 @@ class Spooling:
         if self._file is None:
             self._file = self._store.spool()
             self._digest.begin(pieces[0] if pieces and len(pieces[0]) >= _HEAD else b"".join(pieces))
+        self._file.writelines(pieces)
         for piece in pieces:
-            self._file.write(piece)
             self._digest.add(piece)
         return self._file
 

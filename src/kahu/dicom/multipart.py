@@ -144,8 +144,10 @@ class Reader:
     BadRequest: the bytes are not such a message.
     """
 
-    def __init__(self, content_type: str) -> None:
-        boundary = MediaType.parse(content_type).parameters.get("boundary", "")
+    def __init__(self, content_type: str | MediaType) -> None:
+        if isinstance(content_type, str):
+            content_type = MediaType.parse(content_type)
+        boundary = content_type.parameters.get("boundary", "")
         if not _BOUNDARY.fullmatch(boundary):
             raise BadRequest("the multipart message names no boundary", "add boundary= to its Content-Type")
         self._events: list[Event] = []

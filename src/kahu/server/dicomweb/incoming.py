@@ -19,35 +19,34 @@ _AT_ONCE = 1 << 10
 """compressed bytes that are taken at once: 1 MB of what deflate can make of them, 44 MB of what zstd can"""
 
 
-def kind_of(request: Request) -> str:
-    """What the request holds: `DICOM` files, or `JSON` metadata with bulk data. Unsupported: neither; BadRequest."""
-    content = _content(request)
+def content_of(request: Request) -> MediaType:
+    """What the request says that it holds. BadRequest: it cannot be read."""
+    said = request.headers.get("content-type", "")
+    return MediaType.parse(said) if said else MediaType("")
+
+
+def kind_of(content: MediaType) -> str:
+    """What a request holds: `DICOM` files, or `JSON` metadata with bulk data. Unsupported: neither."""
     kind = content.parameters.get("type", DICOM) if content.type == "multipart/related" else content.type
     if kind.lower() not in (DICOM, JSON):
         raise Unsupported("objects are taken as files (PS3.10) or as DICOM JSON with bulk data", _TAKEN)
     return kind.lower()
 
 
-async def events(request: Request, pool: Pool) -> AsyncGenerator[Event, None]:
+async def events(request: Request, content: MediaType, pool: Pool) -> AsyncGenerator[Event, None]:
     """The parts of the body as they come; a body that is not multipart is one part. BadRequest: it is malformed or
     ends too soon. Unsupported: its Content-Encoding is none that is known."""
-    content = _content(request)
     if content.type != "multipart/related":
         yield Begin({"content-type": content.type})
         async for chunk in _decoded(request, pool):
             yield chunk
         yield End()
         return
-    reader = Reader(request.headers["content-type"])
+    reader = Reader(content)
     async for chunk in _decoded(request, pool):
         for event in reader.feed(chunk):
             yield event
     reader.finish()
-
-
-def _content(request: Request) -> MediaType:
-    said = request.headers.get("content-type", "")
-    return MediaType.parse(said) if said else MediaType("")
 
 
 async def _decoded(request: Request, pool: Pool) -> AsyncGenerator[bytes, None]:

@@ -24,12 +24,12 @@ async def store(asked: Asked) -> Response:
     malformed body is 400 if no object came whole before; otherwise the answer says what was, and one failure.
     """
     content_type = accept.choose_type(accept.wanted(asked.request), JSON_TYPES)
-    kind = incoming.kind_of(asked.request)
+    content = incoming.content_of(asked.request)
+    take = stow_json.take if incoming.kind_of(content) == incoming.JSON else _take
     pool = asked.rooms.pools.of_store(asked.rooms.inbox.place.id)
-    take = stow_json.take if kind == incoming.JSON else _take
     sent: list[Given] = []
     try:
-        async with aclosing(incoming.events(asked.request, pool)) as events:
+        async with aclosing(incoming.events(asked.request, content, pool)) as events:
             await take(asked, pool, events, sent)
     except BadRequest as error:
         if not sent:

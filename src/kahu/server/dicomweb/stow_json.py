@@ -119,7 +119,8 @@ class _Message:
 
     def spill(self) -> None:
         """Writes to the file what is in memory. Blocks, as do the others below."""
-        self._file.writelines(self._pieces)
+        for piece in self._pieces:
+            self._file.write(piece)
         self._pieces, self.held = [], 0
 
     def instances(self) -> list[Mapping[str, Any]]:
