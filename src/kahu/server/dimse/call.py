@@ -17,11 +17,6 @@ from kahu.server.services import Services
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PENDING = 0xFF00
-PENDING_WITHOUT = 0xFF01
-"""pending; and something that was asked for is not supported"""
-CANCELLED = 0xFE00
-
 
 class Call:
     """Belongs to the thread of its association."""

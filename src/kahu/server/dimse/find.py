@@ -16,12 +16,16 @@ from kahu.dimse import identifier as identifiers
 from kahu.dimse.association import Message
 from kahu.errors import AssociationLost, BadRequest, KahuError, Unavailable
 from kahu.server.dimse.answer import Answers
-from kahu.server.dimse.call import CANCELLED, PENDING, PENDING_WITHOUT, Call
+from kahu.server.dimse.call import Call
 from kahu.server.dimse.offered import SERVICES
-
-OUT_OF_RESOURCES = 0xA700
-DOES_NOT_MATCH = 0xA900
-"""the identifier does not match the SOP class"""
+from kahu.server.dimse.statuses import (
+    CANCELLED,
+    DOES_NOT_MATCH,
+    OUT_OF_RESOURCES,
+    PENDING,
+    PENDING_WITHOUT,
+    SUCCESS,
+)
 
 _PAGE = 5000
 _NOTHING: Mapping[str, Any] = {}
@@ -54,7 +58,7 @@ def perform(call: Call, message: Message) -> None:
     except KahuError as error:
         call.answer(message, OUT_OF_RESOURCES, str(error))
     else:
-        call.answer(message, 0)
+        call.answer(message, SUCCESS)
 
 
 def read_identifier(message: Message, transfer_syntax: str) -> Dataset:

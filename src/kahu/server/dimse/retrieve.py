@@ -14,19 +14,23 @@ from kahu.dimse.contexts import to_send
 from kahu.dimse.peers import Peer
 from kahu.dimse.tls import client_context
 from kahu.errors import AssociationLost, AssociationRefused, BadRequest, KahuError, Unavailable
-from kahu.server.dimse.call import CANCELLED, PENDING, Call
-from kahu.server.dimse.find import DOES_NOT_MATCH, level_of, read_identifier
+from kahu.server.dimse.call import Call
+from kahu.server.dimse.find import level_of, read_identifier
 from kahu.server.dimse.offered import SERVICES
 from kahu.server.dimse.selection import selected
+from kahu.server.dimse.statuses import (
+    CANCELLED,
+    DESTINATION_UNKNOWN,
+    DOES_NOT_MATCH,
+    PENDING,
+    SOME_FAILED,
+    SUCCESS,
+    UNABLE_TO_COUNT,
+    UNABLE_TO_SEND,
+)
 from kahu.server.dimse.suboperations import Progress, Sender, forms
 
 log = logging.getLogger(__name__)
-
-SUCCESS = 0x0000
-UNABLE_TO_COUNT = 0xA701
-UNABLE_TO_SEND = 0xA702
-DESTINATION_UNKNOWN = 0xA801
-SOME_FAILED = 0xB000
 
 _MOST_LISTED = 1000  # UIDs of failed objects: the length of a value is a number of 16 bits
 

@@ -11,6 +11,13 @@ from kahu.server.dimse import find, retrieve, store
 from kahu.server.dimse.admission import Caller
 from kahu.server.dimse.call import Call
 from kahu.server.dimse.offered import RIGHT_FOR, Service, offered
+from kahu.server.dimse.statuses import (
+    CLASS_NOT_SUPPORTED,
+    NOT_AUTHORIZED,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    UNRECOGNIZED_OPERATION,
+)
 from kahu.server.services import Services
 
 log = logging.getLogger(__name__)
@@ -18,14 +25,9 @@ log = logging.getLogger(__name__)
 IDLE = 600.0
 """seconds that an association may lie idle"""
 
-PROCESSING_FAILURE = 0x0110
-CLASS_NOT_SUPPORTED = 0x0122
-NOT_AUTHORIZED = 0x0124
-UNRECOGNIZED_OPERATION = 0x0211
-
 
 def _echo(call: Call, message: Message) -> None:
-    call.answer(message, 0)
+    call.answer(message, SUCCESS)
 
 
 _OPERATIONS: dict[int, tuple[Service, Callable[[Call, Message], None]]] = {

@@ -8,14 +8,15 @@ from kahu.dimse.association import Message
 from kahu.dimse.part10 import meta_information
 from kahu.errors import AssociationLost, BadRequest, Conflict, KahuError, NotDicom
 from kahu.server.dimse.call import Call
+from kahu.server.dimse.statuses import (
+    CANNOT_UNDERSTAND,
+    DOES_NOT_MATCH,
+    DUPLICATE_UID,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+)
 
 log = logging.getLogger(__name__)
-
-SUCCESS = 0x0000
-DUPLICATE_UID = 0x0111
-OUT_OF_RESOURCES = 0xA700
-OTHER_OBJECT = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 
 _PIECE = 256 << 10
 
@@ -32,7 +33,7 @@ def _keep(call: Call, message: Message) -> tuple[int, str]:
     if message.data is None or not instance:
         return CANNOT_UNDERSTAND, "no data set, or no SOP Instance UID"
     if sop_class != context.abstract_syntax:
-        return OTHER_OBJECT, "the SOP class is not that of the presentation context"
+        return DOES_NOT_MATCH, "the SOP class is not that of the presentation context"
     try:
         with closing(call.services.inbox.open()) as arriving:
             meta = meta_information(sop_class, instance, context.transfer_syntax, call.caller.aet)
@@ -63,7 +64,7 @@ def _gathered(meta: bytes, data: Iterable[memoryview]) -> Iterator[bytes]:
 
 _STATUSES: tuple[tuple[type[KahuError], int], ...] = (
     (Conflict, DUPLICATE_UID),
-    (BadRequest, OTHER_OBJECT),
+    (BadRequest, DOES_NOT_MATCH),
     (NotDicom, CANNOT_UNDERSTAND),
     (KahuError, OUT_OF_RESOURCES),
 )

@@ -12,14 +12,13 @@ from kahu.dimse.command import C_STORE, RESPONSE, Command
 from kahu.dimse.given import given
 from kahu.errors import AssociationLost, KahuError
 from kahu.server.dicomweb.image import outline
+from kahu.server.dimse.statuses import DUPLICATE_UID, SUCCESS
 
 log = logging.getLogger(__name__)
 
 ANSWER = 120.0
 """seconds in which a receiver must answer for an object"""
 
-_SUCCESS = 0x0000
-_DUPLICATE = 0x0111
 _MOST = 0xFFFF  # that a count in a command can say
 
 
@@ -36,9 +35,9 @@ class Progress:
     def count(self, instance: str, status: int | None) -> None:
         """An object has been answered for; None: it could not be sent."""
         self.remaining -= 1
-        if status == _SUCCESS:
+        if status == SUCCESS:
             self.completed += 1
-        elif status is not None and (status >> 12 == 0xB or status == _DUPLICATE):
+        elif status is not None and (status >> 12 == 0xB or status == DUPLICATE_UID):
             self.warning += 1  # the receiver has the object, be it altered or from another time
         else:
             self.failed.append(instance)

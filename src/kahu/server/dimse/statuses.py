@@ -1,0 +1,63 @@
+"""The statuses that operations answer with, and when (PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5, C.4.3.1.4; PS3.7 annex C)."""
+
+from kahu.server.dimse.offered import Service
+
+SUCCESS = 0x0000
+PROCESSING_FAILURE = 0x0110
+DUPLICATE_UID = 0x0111
+CLASS_NOT_SUPPORTED = 0x0122
+NOT_AUTHORIZED = 0x0124
+UNRECOGNIZED_OPERATION = 0x0211
+OUT_OF_RESOURCES = 0xA700
+UNABLE_TO_COUNT = 0xA701
+UNABLE_TO_SEND = 0xA702
+DESTINATION_UNKNOWN = 0xA801
+DOES_NOT_MATCH = 0xA900
+SOME_FAILED = 0xB000
+CANNOT_UNDERSTAND = 0xC000
+CANCELLED = 0xFE00
+PENDING = 0xFF00
+PENDING_WITHOUT = 0xFF01
+
+_IDENTIFIER = "the identifier cannot be read, or does not fit the information model"
+_RETRIEVING: dict[int, str] = {
+    PENDING: "after each object, with the counts so far",
+    SUCCESS: "all objects were sent, or none matched",
+    SOME_FAILED: "some were not sent, or the receiver had a warning; those that failed are listed",
+    CANCELLED: "C-CANCEL has come; nothing more is sent",
+    UNABLE_TO_COUNT: "what matches could not be found: the catalogue is busy",
+    DOES_NOT_MATCH: _IDENTIFIER + ", or the unique key of the level has no value",
+}
+ANSWERED: dict[Service, dict[int, str]] = {
+    "C-ECHO": {SUCCESS: "always"},
+    "C-STORE": {
+        SUCCESS: "the object is on disk and in the catalogue; or it was there already, the same",
+        DUPLICATE_UID: "another object has its SOP Instance UID; this one is kept aside (`kahu conflicts`)",
+        OUT_OF_RESOURCES: "no room left, the disk cannot be written, or the server is stopping",
+        DOES_NOT_MATCH: "SOP Class or Instance UID of the command are not those of the data set",
+        CANNOT_UNDERSTAND: "the data set cannot be read, or lacks a UID that makes it an object",
+    },
+    "C-FIND": {
+        PENDING: "with each match",
+        PENDING_WITHOUT: "the same, where a condition could not be minded",
+        SUCCESS: "that was all",
+        CANCELLED: "C-CANCEL has come",
+        OUT_OF_RESOURCES: "too many questions at a time, or this one takes too long",
+        DOES_NOT_MATCH: _IDENTIFIER,
+    },
+    "C-MOVE": {
+        **_RETRIEVING,
+        UNABLE_TO_SEND: "the destination cannot be reached, or rejects the association",
+        DESTINATION_UNKNOWN: "no known peer has the AE title of the destination",
+    },
+    "C-GET": _RETRIEVING,
+}
+"""by operation; besides what any of them may answer"""
+
+ANY: dict[int, str] = {
+    PROCESSING_FAILURE: "a fault here; the log says more",
+    CLASS_NOT_SUPPORTED: "the operation does not belong to the SOP class of its presentation context",
+    NOT_AUTHORIZED: "the caller is known, and may not do this",
+    UNRECOGNIZED_OPERATION: "no operation that is performed here",
+}
+"""what is answered to any request"""
