@@ -17,6 +17,7 @@ from kahu.db import Database
 from kahu.dimse.tls import server_context
 from kahu.errors import KahuError
 from kahu.server.app import create
+from kahu.server.connection import MOST, Connection
 from kahu.server.dimse.listener import Listener
 from kahu.settings import Settings
 
@@ -174,6 +175,8 @@ def _server(kahu: Kahu, url: str, door: Listener | None, ready: Callable[[Opened
 
     config = uvicorn.Config(
         create(kahu.services),
+        http=Connection,
+        limit_concurrency=MOST,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,7 +5,7 @@ import os
 import click
 
 from kahu import __version__
-from kahu.cli import delete, look, peers, run, serve, token
+from kahu.cli import conformance, delete, look, peers, run, serve, token
 from kahu.cli.common import Group
 
 
@@ -33,5 +33,6 @@ for command in (
     peers.retrieve,
     delete.delete,
     token.token,
+    conformance.conformance,
 ):
     main.add_command(command)

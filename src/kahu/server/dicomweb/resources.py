@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from kahu.dicom.syntaxes import KNOWN
 from kahu.server.dicomweb import bulk, delete, frames, look, metadata, qido, rendered, stow, uri, wado
 from kahu.server.dicomweb.asked import JSON_TYPES, Handler
-from kahu.server.dicomweb.forms import DICOM, FRAME_TYPES, OCTETS
+from kahu.server.dicomweb.forms import DICOM, OCTETS, as_frame, frame_type
 from kahu.server.dicomweb.image import Images
 
 STUDY = "/studies/{study}"
@@ -15,7 +16,8 @@ INSTANCE = SERIES + "/instances/{instance}"
 FRAMES = INSTANCE + "/frames/{frames}"
 
 _PARTS = f'multipart/related; type="{DICOM}"'
-_FRAMES = tuple(dict.fromkeys((OCTETS, *FRAME_TYPES.values())))
+_STORED = (_PARTS, DICOM, f'multipart/related; type="{JSON_TYPES[0]}"', JSON_TYPES[0])
+_FRAMES = tuple(dict.fromkeys(frame_type(as_frame(uid)) for uid in KNOWN))
 _DOCUMENTS = tuple(sorted(bulk.DOCUMENT_TYPES))
 
 
@@ -96,7 +98,7 @@ def resources(images: Images) -> list[Resource]:
         )
     ]
     stores = [
-        Resource("Store Instances", "POST", path, stow.store, JSON_TYPES[:1], (_PARTS, DICOM))
+        Resource("Store Instances", "POST", path, stow.store, JSON_TYPES[:1], _STORED)
         for path in ("/studies", STUDY)
     ]
     deletes = [
