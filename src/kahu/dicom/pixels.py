@@ -22,7 +22,16 @@ from kahu.dicom.malformed import MALFORMED, understood
 from kahu.dicom.syntaxes import KNOWN, Codec
 from kahu.errors import BrokenDicom, NotAcceptable
 
-__all__ = ["PixelFacts", "colour_of", "decode", "jpeg_of_xl", "laid_out", "native", "stored"]
+__all__ = [
+    "PixelFacts",
+    "colour_of",
+    "decode",
+    "jpeg_of_xl",
+    "laid_out",
+    "native",
+    "run_lengths_undone",
+    "stored",
+]
 
 SEND_AGAIN = "send the instance again"
 _TOO_SHORT = "the frame is too short for its rows and columns"
@@ -173,6 +182,8 @@ def native(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> bytes:
         if codec == "big endian":
             frame = np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()
         return frame[:size]
+    if codec == "rle" and not facts.subsampled and facts.bits_allocated > 1:
+        return run_lengths_undone(frame, facts)
     array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=True)
     if facts.photometric in ("YBR_FULL", "YBR_FULL_422") and not ybr:
         array = _ybr_of(array, facts.bits_stored)
@@ -241,8 +252,23 @@ def _decoded(
     return _values(array, facts), ybr
 
 
+def run_lengths_undone(frame: bytes, facts: PixelFacts) -> bytes:
+    """RLE Lossless as uncompressed bytes in little endian, with what lies in bits that are not stored.
+
+    BrokenDicom: it does not decode.
+    """
+    planes = _rle_planes(frame, facts)
+    return (planes if facts.planar else np.moveaxis(planes, 0, -1)).tobytes()
+
+
 def _from_rle(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
-    """RLE Lossless (PS3.5 annex G): a segment for each byte of a sample, the most significant one first.
+    planes = _rle_planes(frame, facts)
+    return _values(planes[0] if facts.samples == 1 else np.moveaxis(planes, 0, -1), facts)
+
+
+def _rle_planes(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
+    """RLE Lossless (PS3.5 annex G) as (samples, rows, columns): a segment for each byte of a sample, the most
+    significant one first.
 
     Segments are taken apart here, because no decoder looks whether they are where the header says.
     """
@@ -254,13 +280,15 @@ def _from_rle(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
         raise BrokenDicom("the segments of the compressed frame are not as its attributes say", SEND_AGAIN)
     planes = np.empty((facts.samples, size, dtype.itemsize), np.uint8)
     for index, (start, end) in enumerate(pairwise(bounds)):
-        segment = imagecodecs.packbits_decode(frame[start:end], out=size + _RLE_PADDING)
+        try:
+            segment = imagecodecs.packbits_decode(frame[start:end], out=size + _RLE_PADDING)
+        except RuntimeError as error:
+            raise BrokenDicom("a segment of the compressed frame cannot be decoded", SEND_AGAIN) from error
         if len(segment) < size:
             raise BrokenDicom("the compressed frame is too short", SEND_AGAIN)
         sample, byte = divmod(index, dtype.itemsize)
         planes[sample, :, dtype.itemsize - 1 - byte] = np.frombuffer(segment, np.uint8, size)
-    values = planes.view(dtype).reshape(facts.samples, facts.rows, facts.columns)
-    return _values(values[0] if facts.samples == 1 else np.moveaxis(values, 0, -1), facts)
+    return planes.view(dtype).reshape(facts.samples, facts.rows, facts.columns)
 
 
 def _from_jpeg(frame: bytes, facts: PixelFacts, keep_ybr: bool) -> tuple[NDArray[Any], bool]:
@@ -288,7 +316,7 @@ def _from_lossless_jpeg(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
 
 
 def _from_jpeg_ls(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
-    _check(codestream.jpeg(frame), facts)
+    _check_jpeg(frame, facts)  # CharLS may look for the end of a frame that has none for seconds
     return imagecodecs.jpegls_decode(frame)
 
 

@@ -21,7 +21,16 @@ from kahu.dicom.elements import NUMBER_SIZES, SEQUENCE_END, UNDEFINED, Odd, tag_
 from kahu.dicom.encapsulate import encapsulated as in_fragments
 from kahu.dicom.encode import RLE, encode, encoded_facts, fits, jpeg_in_xl, run_lengths
 from kahu.dicom.header import Header, PixelData, ReadAt, inflated, read_header
-from kahu.dicom.pixels import SEND_AGAIN, PixelFacts, colour_of, jpeg_of_xl, laid_out, native, stored
+from kahu.dicom.pixels import (
+    SEND_AGAIN,
+    PixelFacts,
+    colour_of,
+    jpeg_of_xl,
+    laid_out,
+    native,
+    run_lengths_undone,
+    stored,
+)
 from kahu.dicom.rewrite import Encoding, Piece, element, head, rewritten
 from kahu.dicom.syntaxes import KNOWN, encapsulated
 from kahu.dicom.walk import Omitted, pixels_end
@@ -122,6 +131,9 @@ def _way(facts: PixelFacts, source: str, target: str) -> _Way | None:
             return _Way(
                 encoded_facts(facts, RLE), lambda frame: run_lengths(native(frame, facts, source), facts)
             )
+    if source == RLE and not encapsulated(target) and not facts.subsampled and facts.bits_allocated > 1:
+        pixels = replace(facts, planar=False)
+        return _Way(pixels, lambda frame: run_lengths_undone(frame, pixels))
     samples = replace(
         facts, photometric=colour_of(facts, source), planar=False, high_bit=facts.bits_stored - 1
     )
@@ -211,6 +223,8 @@ class _Source:
         if header.transfer_syntax_uid == _DEFLATED:
             data, pixels = inflated(read, size, header.dataset_offset)
             read, size = partial(_slice, data), len(data)
+        if pixels and (pixels.length is None) != encapsulated(header.transfer_syntax_uid):
+            raise BrokenDicom("its pixel data are not encoded as its transfer syntax says", SEND_AGAIN)
         values = _described(header)
         facts = None
         if pixels:
