@@ -1,18 +1,24 @@
 """Pictures look as PS3.3 says: each value of light is computed here by hand."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import highdicom
 import numpy as np
+import pydicom
+import pydicom.data
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from kahu.dicom.frames import Frames
-from kahu.dicom.render import Window, icon, jpeg, picture, png, thumbnail, thumbnail_of
+from kahu.dicom.render import Display, Window, icon, jpeg, picture, png, thumbnail, thumbnail_of
 from kahu.dicom.segmentation import AlgorithmFacts, Code, Segment, build
+from kahu.dicom.transcode import transcoded
 from kahu.dicom.volume import grid_of
 from kahu.errors import BadRequest, NotAcceptable
 from kahu.testing import samples
@@ -163,6 +169,69 @@ def test_attributes_that_make_no_sense_are_refused_not_raised() -> None:
     with pytest.raises(NotAcceptable, match="no sense"):
         picture(frame, dataset)
     assert thumbnail_of(dataset) == icon("MR")
+
+
+def test_a_window_that_is_no_number_is_no_window() -> None:
+    frame, dataset = an_image([[0, 100]], BitsStored=8)
+    dataset._dict[Tag(0x00281050)] = RawDataElement(Tag(0x00281050), "DS", 4, b"wide", 0, False, True)
+    dataset.WindowWidth = 10
+    assert picture(frame, dataset).tolist() == [[0, 100]]
+
+
+def test_what_an_object_says_of_its_look_can_be_kept_without_it() -> None:
+    """Whoever renders many frames reads the attributes once."""
+    attributes = a_lut("VOILUTSequence", [0, 255, 9], 0, 8)
+    for frame, dataset in (
+        an_image([[0, 1, 2]], WindowCenter=1, WindowWidth=3, PhotometricInterpretation="MONOCHROME1"),
+        an_image([[0, 1, 2]], PixelPaddingValue=2, RescaleSlope=4, RescaleIntercept=-2),
+        an_image([[0, 1, 2]], **attributes),
+    ):
+        display = Display.of(dataset)
+        expected = picture(frame, dataset)
+        dataset.clear()
+        np.testing.assert_array_equal(picture(frame, display), expected)
+
+
+SYNTAXES = [*samples.TRANSFER_SYNTAXES, *(f"1.2.840.10008.1.2.4.{n}" for n in (70, 91, 110, 202))]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_picture_is_the_same_whatever_the_transfer_syntax(syntax: str) -> None:
+    data = samples.encode(samples.instance(modality="MR"))
+    made = pydicom.dcmread(io.BytesIO(transcoded(lambda o, n: data[o : o + n], len(data), syntax)))
+    expected = picture(Frames(pydicom.dcmread(io.BytesIO(data))).decode(), made)
+    np.testing.assert_array_equal(picture(Frames(made).decode(), made), expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rtdose.dcm",
+        "liver_1frame.dcm",
+        "examples_palette.dcm",
+        "examples_ybr_color.dcm",
+        "SC_rgb_rle_32bit.dcm",
+    ],
+)
+def test_every_kind_of_image_has_a_picture(name: str) -> None:
+    """Doses of 32 bits, single bits, palettes, colour of many kinds."""
+    dataset = pydicom.dcmread(Path(pydicom.data.__file__).parent / "test_files" / name)
+    number = (len(Frames(dataset)) + 1) // 2
+    image = picture(Frames(dataset).decode(number), dataset, number)
+    assert image.dtype == np.uint8
+    assert image.shape[:2] == (dataset.Rows, dataset.Columns)
+    assert np.ptp(image) > 100, "there is something to be seen"
+    assert opened(jpeg(image)).size == opened(png(image)).size == (dataset.Columns, dataset.Rows)
+
+
+def test_a_parametric_map_has_a_picture() -> None:
+    dataset = samples.instance(rows=2, columns=3)
+    del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.WindowCenter, dataset.WindowWidth
+    dataset.RescaleIntercept, dataset.BitsAllocated = 0, 32
+    dataset.FloatPixelData = np.array([0, 0.5, 1, np.nan, 0.25, 1], "<f4").tobytes()
+    image = picture(Frames(dataset).decode(), dataset)
+    assert image[0, 0] == image[1, 0] == 0
+    assert image[0, 2] == 255
 
 
 # Colour

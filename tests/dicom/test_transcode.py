@@ -594,12 +594,8 @@ def with_frame(data: bytes, frame: bytes) -> bytes:
     """The object, which ends with its pixel data, with another frame."""
     elements = raw_elements(data)
     start = data[: len(data) - len(elements.pop(0x7FE00010))]
-    return (
-        start
-        + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF)
-        + encapsulate([frame])
-        + DELIMITER
-    )
+    fragments: bytes = encapsulate([frame])
+    return start + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF) + fragments + DELIMITER
 
 
 DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"

@@ -61,7 +61,7 @@ _PIXEL_GROUP = 0x0028
 _PHOTOMETRIC, _PLANAR, _HIGH_BIT = 0x00280004, 0x00280006, 0x00280102
 _LOSSY, _RATIO, _METHOD = 0x00282110, 0x00282112, 0x00282114
 _OFFSET_TABLES = 0x7FE00001, 0x7FE00002
-_OVERLAY_BITS_ALLOCATED = 0x0100
+_OVERLAYS, _OVERLAY_BITS_ALLOCATED = 0x6000, 0x0100
 
 _MOST_NATIVE = 0xFFFFFFFE  # bytes: the longest value that has a length
 _ALL_FRAGMENTS_SEEN = struct.pack("<II", SEQUENCE_END, 0)
@@ -191,9 +191,8 @@ def transcode(read: ReadAt, size: int, target: str) -> Transcoded:
         rest = _copy(read, header.dataset_offset, size - header.dataset_offset)
         return Transcoded(target, meta, rest, size)
     source = _Source.of(read, size, header)
-    possible = source.can_give()
-    if target not in possible:
-        raise _not_acceptable(target, possible)
+    if not source.can_give(target):
+        raise _not_acceptable(target, filter(source.can_give, KNOWN))
     meta = file_meta.restated(
         read(0, header.dataset_offset), header.sop_class_uid, header.sop_instance_uid, target
     )
@@ -211,6 +210,8 @@ class _Source:
     read: ReadAt
     size: int
     header: Header
+    raw: bytes
+    """its data set but for pixel data and long values, as `Header` has it"""
     pixels: PixelData | None
     values: Mapping[int, tuple[bytes, bytes]]
     """VR and value of the attributes that describe pixel data, by tag"""
@@ -225,7 +226,8 @@ class _Source:
             read, size = partial(_slice, data), len(data)
         if pixels and (pixels.length is None) != encapsulated(header.transfer_syntax_uid):
             raise BrokenDicom("its pixel data are not encoded as its transfer syntax says", SEND_AGAIN)
-        values = _described(header)
+        raw = header.raw
+        values = _described(raw, header)
         facts = None
         if pixels:
             try:
@@ -233,36 +235,34 @@ class _Source:
             except BrokenDicom:
                 if encapsulated(header.transfer_syntax_uid):
                     raise
-        return cls(read, size, header, pixels, values, facts)
+        return cls(read, size, header, raw, pixels, values, facts)
 
     @property
     def syntax(self) -> str:
         return self.header.transfer_syntax_uid
 
-    def can_give(self) -> tuple[str, ...]:
-        """As `can_give`; overlays in bits of pixels that are not stored (retired, PS3.5 §8.1.2) would be lost in
-        most."""
-        possible = can_give(self.syntax, self.facts)
-        if not any(
-            tag >> 16 & 0xFF01 == 0x6000 and _number(value) != 1 for tag, (_, value) in self.values.items()
-        ):
-            return possible
-        return tuple(one for one in possible if one in (self.syntax, RLE) or not encapsulated(one))
+    def can_give(self, target: str) -> bool:
+        """Whether it can be given in `target`. Overlays in bits of pixels that are not stored (retired, PS3.5
+        §8.1.2) would be lost in most."""
+        if target == self.syntax:
+            return True
+        embedded = any(
+            tag >> 16 != _PIXEL_GROUP and _number(value) != 1 for tag, (_, value) in self.values.items()
+        )
+        if embedded and encapsulated(target) and target != RLE:
+            return False
+        return _leads(self.facts, self.syntax, target)
 
 
-def _described(header: Header) -> dict[int, tuple[bytes, bytes]]:
+def _described(raw: bytes, header: Header) -> dict[int, tuple[bytes, bytes]]:
     """Group 0028, and of overlays where they are. BrokenDicom: the data set cannot be read."""
     absent = {value.at for value in header.omitted}
     values = {}
     try:
-        for key, vr, start, stop in elements.elements(
-            header.raw, 0, len(header.raw), header.implicit, absent
-        ):
-            tag = tag_of_key(key)
-            if tag >> 16 == _PIXEL_GROUP or (
-                tag >> 16 & 0xFF01 == 0x6000 and tag & 0xFFFF == _OVERLAY_BITS_ALLOCATED
-            ):
-                values[tag] = (vr, header.raw[start:stop])
+        for key, vr, start, stop in elements.elements(raw, 0, len(raw), header.implicit, absent):
+            group, number = key & 0xFFFF, key >> 16
+            if group == _PIXEL_GROUP or (group & 0xFF01 == _OVERLAYS and number == _OVERLAY_BITS_ALLOCATED):
+                values[tag_of_key(key)] = (vr, raw[start:stop])
     except Odd as error:
         raise BrokenDicom("its data set cannot be read", SEND_AGAIN) from error
     return values
@@ -307,7 +307,7 @@ def _pieces(source: _Source, target: str) -> Iterator[Piece | _Chunks]:
     if source.pixels:
         changes, behind = _pixels(source, source.pixels, target, encoding)
     header = source.header
-    kept = list(rewritten(source.read, header.raw, header.implicit, header.omitted, encoding))
+    kept = list(rewritten(source.read, source.raw, header.implicit, header.omitted, encoding))
     if source.pixels and behind < source.size and (not kept or kept[-1][0] <= max(changes)):
         kept += _rest(source, behind, encoding)
     regrouped = {tag >> 16 for tag in changes}
