@@ -1,6 +1,16 @@
 """DICOM over a network, as PACS and modalities speak it (PS3.7, PS3.8): what both sides of an association share.
 
 ===============  ==========================================================================================
+`association`    associations, from either side: begun, messages both ways, ended
+`pdu`            the PDUs that begin and end them, as bytes and as plain data
+`command`        command sets
+`stream`         bytes over a socket
+`contexts`       which presentation contexts are offered and accepted
+`tls`            what we show, and whom we trust
+`identifier`     the data sets of questions and answers, as bytes
+`given`          an object as the other side takes it
+`part10`         an object as a file
+`status`         what statuses mean, in words
 `peers`          the applications that are known here by an AE title: where they are, what they may do
 ===============  ==========================================================================================
 
