@@ -178,6 +178,7 @@ def pynetdicom_peer(home: Home) -> Iterator[Serve]:
         for context in contexts:
             entity.add_supported_context(*context)
         server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(handlers))
+        assert server is not None
         servers.append(server)
         return home.peers.add(Peer("peer", "PEER", "127.0.0.1", server.server_address[1]))
 
@@ -242,7 +243,7 @@ AETable END
         subprocess.run([register, str(folder), *map(str, files)], check=True, capture_output=True)
 
     with subprocess.Popen(
-        [program, "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [program, "+xv", "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         wait_for_port(port)
         yield Archive(home.peers.add(Peer("archive", "ARCHIVE", "127.0.0.1", port)), add)

@@ -36,7 +36,7 @@ def slices(number: int, **how: Any) -> list[Any]:
 class Receiver:
     """What a C-STORE SCP has been sent, and what it answers."""
 
-    def __init__(self, answer: Callable[[int, evt.Event], int] = lambda _number, _event: 0) -> None:
+    def __init__(self, answer: Callable[[int, Any], int] = lambda _number, _event: 0) -> None:
         self.answer = answer
         self.uids: list[str] = []
         self.syntaxes: list[str] = []
@@ -46,7 +46,7 @@ class Receiver:
     def handlers(self) -> list[Any]:
         return [(evt.EVT_C_STORE, self.store)]
 
-    def store(self, event: evt.Event) -> int:
+    def store(self, event: Any) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
         self.uids.append(uid)
         self.syntaxes.append(event.context.transfer_syntax)
@@ -145,7 +145,7 @@ def test_an_object_at_which_the_peer_breaks_off_does_not_stop_the_others(
     home.add(*slices(4))
     bad = samples.instance(number=2).SOPInstanceUID
 
-    def answer(_number: int, event: evt.Event) -> int:
+    def answer(_number: int, event: Any) -> int:
         if event.request.AffectedSOPInstanceUID == bad:
             event.assoc.abort()
         return 0
@@ -163,7 +163,7 @@ def test_a_peer_that_always_breaks_off_is_given_up(
     monkeypatch.setattr(send, "PAUSE", 0.01)
     home.add(*slices(20))
 
-    def answer(_number: int, event: evt.Event) -> int:
+    def answer(_number: int, event: Any) -> int:
         event.assoc.abort()
         return 0
 
@@ -213,7 +213,7 @@ def test_cancelling_frees_the_worker_from_a_peer_that_hangs(
     home.add(*slices(2))
     end, there = threading.Event(), threading.Event()
 
-    def hang(_number: int, _event: evt.Event) -> int:
+    def hang(_number: int, _event: Any) -> int:
         there.set()
         return int(not end.wait(30))
 
@@ -234,7 +234,7 @@ def test_a_restart_goes_on_where_it_was(home: Any, pynetdicom_peer: Callable[...
     home.add(*slices(12))
     half, go = threading.Event(), threading.Event()
 
-    def answer(number: int, _event: evt.Event) -> int:
+    def answer(number: int, _event: Any) -> int:
         if number == 6:
             half.set()
             go.wait(30)

@@ -7,7 +7,7 @@ with what is here, so that only what is missing comes, and what did not come is 
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
@@ -25,7 +25,7 @@ from kahu.dimse.pdu import Proposed, Role
 from kahu.dimse.peers import Peer, Peers
 from kahu.dimse.reach import Ourselves, answer, reached, refused
 from kahu.dimse.scu import STUDY_FIND, STUDY_GET, STUDY_MOVE, asking, matches, status_of
-from kahu.dimse.status import DUPLICATE, PENDING, SOME_FAILED, SUCCESS, Operation, words
+from kahu.dimse.status import DUPLICATE, PENDING, SUCCESS, Operation, words
 from kahu.dimse.transfers import Part, Transfers
 from kahu.errors import AssociationLost, Conflict, KahuError, NotDicom, NotFound, RefusedByPeer
 from kahu.work import Report, Task
@@ -41,18 +41,14 @@ _CANNOT_UNDERSTAND = 0xC000
 
 # In which objects are offered to come: as a peer keeps them, if it keeps them in one of these.
 _JPEG = "1.2.840.10008.1.2.4."
-_SYNTAXES = (
-    EXPLICIT_LE,
-    IMPLICIT_LE,
+_LITTLE = (EXPLICIT_LE, IMPLICIT_LE)
+_COMPRESSED = (
     *(_JPEG + end for end in ("90", "70", "50", "91", "57", "51", "80", "81", "201", "202", "203")),
     "1.2.840.10008.1.2.5",
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-    *(
-        _JPEG + end
-        for end in ("102", "103", "104", "105", "106", "100", "101", "107", "108", "112", "110", "111")
-    ),
+    *(_JPEG + end for end in ("102", "103", "104", "105", "106", "100", "101", "107", "108")),
+    *(_JPEG + end for end in ("110", "111", "112")),
 )
+_SYNTAXES = (*_LITTLE, *_COMPRESSED, "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +133,42 @@ class Retriever:
 
     def _retrieve(self, wanted: _Wanted, peer: Peer, course: Course) -> bool:
         """Whether all of it has come."""
-        contexts, roles = _offered(wanted.classes)
+        if wanted.classes:
+            # Some give everything in the first context that they have accepted, and fail where they cannot convert.
+            failed, spoken = self._over_one(wanted, peer, course, _SYNTAXES)
+            again = [_LITTLE, *((syntax,) for syntax in spoken or ())]
+        else:
+            # Too many SOP classes for a context of each transfer syntax: what is compressed comes with the second.
+            failed, spoken = self._over_one(wanted, peer, course, _LITTLE)
+            again = [_COMPRESSED]
+        for syntaxes in again if failed and spoken is not None else ():
+            missing = tuple(uid for uid in wanted.uids if uid not in course.settled)
+            if missing:
+                rest = replace(wanted, uids=missing, whole=False)
+                failed |= self._over_one(rest, peer, course, syntaxes)[0]
+        return self._account(wanted, failed, course)
+
+    def _over_one(
+        self, wanted: _Wanted, peer: Peer, course: Course, syntaxes: Sequence[str]
+    ) -> tuple[dict[str, str], list[str] | None]:
+        """Retrieves over one association, in these transfer syntaxes: why objects have failed, by their UIDs; and which
+        compressed ones the peer has accepted, None if it sends over an association of its own (C-MOVE)."""
+        contexts, roles = _offered(wanted.classes, syntaxes)
         with reached(course.report, peer, contexts, self._us, roles) as association:
-            if (context := association.context_for(STUDY_GET)) is not None:
-                model, field, more = STUDY_GET, command.C_GET, {}
+            gives = association.context_for(STUDY_GET)
+            if gives is not None:
+                context, model, field, more = gives, STUDY_GET, command.C_GET, {}
             else:
-                context = self._can_move(association, peer)
-                model, field, more = STUDY_MOVE, command.C_MOVE, {"MoveDestination": self._us.aet}
+                context, model, field = self._can_move(association, peer), STUDY_MOVE, command.C_MOVE
+                more = {"MoveDestination": self._us.aet}
             failed: dict[str, str] = {}
             for identifier in _identifiers(wanted):
                 asked = asking(association, field, model) | more
                 syntax = association.contexts[context].transfer_syntax
                 association.send(context, asked, [encode(identifier, syntax)])
                 failed |= _Exchange(association, peer, self._inbox, course).until_done(asked, syntax)
-        return self._account(wanted, failed, course)
+            spoken = {each.transfer_syntax for each in association.contexts.values()} - {*NATIVE}
+        return failed, sorted(spoken) if gives is not None else None
 
     def _can_move(self, association: Association, peer: Peer) -> int:
         """The context for a C-MOVE to ourselves. RefusedByPeer: that is not possible, and what to do."""
@@ -173,12 +191,13 @@ class Retriever:
         """Says of each object whether it has come."""
         if not wanted.uids:  # what it should have been is not known
             for uid, reason in failed.items():
-                course.said(uid or wanted.part.series, "failed", reason)
+                course.said(uid if uid != _OTHERS else wanted.part.series, "failed", reason)
             return not failed
         here = self._here(wanted.part, wanted.uids)
         for uid in wanted.uids:
             if uid not in here:
-                course.said(uid, "failed", failed.get(uid, "the peer has not sent it"))
+                others = failed.get(_OTHERS, "the peer has not sent it")
+                course.said(uid, "failed", failed.get(uid, others))
             elif uid not in course.settled:
                 course.said(uid, "arrived")
         return len(here) == len(wanted.uids)
@@ -197,7 +216,7 @@ class _Exchange:
     def until_done(self, asked: command.Command, syntax: str) -> dict[str, str]:
         """Takes what comes until the peer says that it is done; the objects that failed, with the reason.
 
-        RefusedByPeer: it does none of it. AssociationLost.
+        RefusedByPeer: it would do none of it, whatever is asked for. AssociationLost.
         """
         operation: Operation = "C-GET" if asked["CommandField"] == command.C_GET else "C-MOVE"
         while True:
@@ -210,14 +229,14 @@ class _Exchange:
                 moved = message.command.get("NumberOfCompletedSuboperations", 0)
                 self._course.tell(under_way=moved if operation == "C-MOVE" else 0)
                 continue
-            if code not in (SUCCESS, SOME_FAILED):
-                raise refused(self._peer, code, operation, _HINTS.get(code, ""))
+            if code in _HINTS:
+                raise refused(self._peer, code, operation, _HINTS[code])
             if message.data is not None:
                 told = query.decoded(b"".join(message.data), syntax)
                 for uid in _several(told.get("FailedSOPInstanceUIDList")):
                     self._failed.setdefault(uid, "the peer could not send it")
-            elif code == SOME_FAILED and not self._failed:
-                self._failed[""] = words(code, operation)
+            if code != SUCCESS:
+                self._failed[_OTHERS] = words(code, operation)
             return self._failed
 
     def _take(self, message: Message) -> None:
@@ -242,9 +261,12 @@ class _Exchange:
         self._association.send(message.context_id, command.response(message.command, code))
 
 
+_OTHERS = ""  # in place of a UID: why the objects failed that the peer has not named
+
+# Refusals that are the same for every object.
 _HINTS = {
     0xA801: "have its administrator make this Kahu known there: AE title, address and DIMSE port",
-    0xA702: "see its log, and whether it reaches the DIMSE port of this Kahu",
+    0xA900: "its log may say more",
 }
 
 
@@ -271,15 +293,16 @@ def _identifiers(wanted: _Wanted) -> list[Dataset]:
     ]
 
 
-def _offered(classes: frozenset[str]) -> tuple[Sequence[Proposed], list[Role]]:
+def _offered(classes: frozenset[str], syntaxes: Sequence[str]) -> tuple[Sequence[Proposed], list[Role]]:
     """The contexts for a C-GET or C-MOVE, with those in which we take objects of these SOP classes; each has as
     many contexts of one transfer syntax as there is room for, so that the peer need not convert."""
     services = [(STUDY_GET, NATIVE), (STUDY_MOVE, NATIVE)]
     room = MOST - len(services)
     kinds = sorted(classes or STORAGE, key=_rarity)[:room]
     each = room // len(kinds)
-    apart = [(kind, (syntax,)) for kind in kinds for syntax in _SYNTAXES[: each - 1]]
-    together = [(kind, _SYNTAXES[max(each - 1, 0) :]) for kind in kinds if len(_SYNTAXES) >= each]
+    apart = [(kind, (syntax,)) for kind in kinds for syntax in syntaxes[: each - 1]]
+    rest = syntaxes[each - 1 :]
+    together = [(kind, rest) for kind in kinds if rest]
     return proposed([*services, *apart, *together]), [Role(kind, False, True) for kind in kinds]
 
 

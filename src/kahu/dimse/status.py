@@ -6,9 +6,6 @@ Operation = Literal["C-STORE", "C-FIND", "C-GET", "C-MOVE", "C-ECHO"]
 
 SUCCESS = 0x0000
 DUPLICATE = 0x0111
-SOME_FAILED = 0xB000
-"""of C-GET and C-MOVE: the sub-operations have ended, and not all of them well (PS3.4 C.4.2.1.5)"""
-CANCELLED = 0xFE00
 PENDING = frozenset({0xFF00, 0xFF01})
 
 # PS3.7 annex C: of any operation.
