@@ -79,19 +79,19 @@ class Unavailable(KahuError):
 class AssociationRefused(Unavailable):
     """Another application is there, and does not accept the association (PS3.8 §9.3.4)."""
 
-    status = 502
+    status = 424
 
 
 class AssociationLost(Unavailable):
     """Another application cannot be reached, has aborted, vanished, fallen silent, or does not speak DICOM."""
 
-    status = 502
+    status = 424
 
 
 class RefusedByPeer(Unavailable):
     """Another application has answered that it will not, or cannot, do what it was asked for (PS3.7 annex C)."""
 
-    status = 502
+    status = 424
 
 
 class StorageFull(KahuError):

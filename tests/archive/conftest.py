@@ -52,7 +52,9 @@ class Archive:
     def kahu(self, *arguments: object) -> str:
         """What a command of `kahu` prints about this archive."""
         command = [str(KAHU), *map(str, arguments), "--home", str(self.home)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:

@@ -246,6 +246,7 @@ def _operation(e: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
                     "403": "not allowed",
                     "404": "no such thing",
                     "409": "contradicts what is there",
+                    "424": "another application cannot be reached, or refuses",
                     "503": "cannot be had now",
                 }.items()
             },
