@@ -7,14 +7,12 @@ from kahu.catalog import search
 from kahu.dicom.attributes import LEVELS
 from kahu.dicom.syntaxes import KNOWN
 from kahu.dicom.walk import LONG_VALUE
-from kahu.dimse.contexts import MOST as MOST_CONTEXTS
-from kahu.dimse.contexts import NATIVE, STORAGE
 from kahu.server import connection
 from kahu.server.dicomweb.forms import as_frame, frame_type
 from kahu.server.dicomweb.image import Images
 from kahu.server.dicomweb.look import LARGEST
 from kahu.server.dicomweb.resources import resources
-from kahu.server.dimse.offered import SERVICES
+from kahu.server.dimse.conformance import dimse_section
 
 _NOT_THERE = (
     "Storage Commitment (PS3.4 annex J)",
@@ -30,7 +28,10 @@ _NOT_THERE = (
 
 def statement() -> str:
     """The whole statement, in Markdown."""
-    return "\n\n".join([_title(), *_dicomweb(), *_syntaxes(), *_attributes(), *_dimse(), *_missing()]) + "\n"
+    return (
+        "\n\n".join([_title(), *_dicomweb(), *_syntaxes(), *_attributes(), dimse_section(), *_missing()])
+        + "\n"
+    )
 
 
 def _title() -> str:
@@ -103,22 +104,6 @@ def _attributes() -> list[str]:
         "QIDO-RS and C-FIND match and return any attribute that the objects have. These are answered from an index, "
         "the others from the headers.",
         _table(("level", "attributes"), rows),
-    ]
-
-
-def _dimse() -> list[str]:
-    services = (
-        (offered.name, f"`{uid}`", offered.service, ", ".join(level.lower() for level in offered.levels))
-        for uid, offered in SERVICES.items()
-    )
-    return [
-        "## DIMSE (PS3.4, PS3.7, PS3.8)",
-        "Switched on by `--dimse-port`. As SCP:",
-        _table(("SOP class", "UID", "operation", "levels"), services),
-        f"C-STORE: the {len(STORAGE)} storage SOP classes of the standard, private ones, and those of later standards, "
-        "in every transfer syntax that is proposed but those whose pixels lie elsewhere (JPIP, SMPTE). "
-        f"Identifiers are taken in {_code(NATIVE)}. An association has up to {MOST_CONTEXTS} presentation contexts.",
-        "As SCU: C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET, to the peers that were added with `kahu peer add`.",
     ]
 
 

@@ -46,7 +46,7 @@ def _storage() -> Iterable[str]:
     )
     yield (
         "Objects go out (C-GET, C-MOVE, `kahu send`) as they are kept where the receiver accepts that, else "
-        "transcoded, else not: that sub-operation has failed."
+        "transcoded without loss, else not: that sub-operation has failed."
     )
     names = sorted((UID(uid).name, uid) for uid in contexts.STORAGE if UID(uid).name)
     yield _table(("SOP class", "UID"), ((name, f"`{uid}`") for name, uid in names))
