@@ -50,6 +50,14 @@ class Side:
                 )
                 assert sent.status_code == 200, sent.text
 
+    def empty(self) -> None:
+        """Without series and peers, as at the beginning."""
+        with self.http() as http:
+            for study in {one["study_uid"] for one in http.get("/api/series").json()["series"]}:
+                assert http.delete(f"/dicomweb/studies/{study}").status_code == 204
+            for one in http.get("/api/peers").json():
+                assert http.delete(f"/api/peers/{one['name']}").status_code == 200
+
     def series(self) -> list[str]:
         with self.http() as http:
             return [one["uid"] for one in http.get("/api/series").json()["series"]]
@@ -80,19 +88,29 @@ def side(home: Path, aet: str) -> Iterator[Side]:
             kahu.close()
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Side]:
-    with side(tmp_path / "here", "HERE") as here:
-        yield here
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
+    home = tmp_path_factory.mktemp("homes")
+    with side(home / "here", "HERE") as here, side(home / "pacs", "PACS") as pacs:
+        yield here, pacs
 
 
 @pytest.fixture
-def pacs(tmp_path: Path, here: Side) -> Iterator[Side]:
+def here(both: tuple[Side, Side]) -> Iterator[Side]:
+    """Empty at the beginning of each test."""
+    here, pacs = both
+    yield here
+    here.empty()
+    pacs.empty()
+
+
+@pytest.fixture
+def pacs(both: tuple[Side, Side], here: Side) -> Side:
     """Another Kahu, which `here` knows as its PACS."""
-    with side(tmp_path / "pacs", "PACS") as pacs:
-        with here.http() as http:
-            assert http.post("/api/peers", json=peer(pacs.port)).status_code == 200
-        yield pacs
+    _, pacs = both
+    with here.http() as http:
+        assert http.post("/api/peers", json=peer(pacs.port)).status_code == 200
+    return pacs
 
 
 def peer(at: int, **how: Any) -> dict[str, Any]:
