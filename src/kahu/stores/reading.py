@@ -23,8 +23,8 @@ from kahu.dicom.header import Header, Omitted, PixelData, read_header
 from kahu.errors import BrokenDicom, NotDicom
 from kahu.stores import Entry, Found, Refused, Scanned
 
-PATIENCE = 0.5
-"""seconds of waiting for headers after which another process is worth its start (0.2 s of CPU)"""
+PATIENCE = 0.25
+"""seconds of waiting for headers after which another process is started: what that costs itself, about"""
 BATCH_FILES = 64
 BATCH_BYTES = 16_000
 """of paths: the batches that a process has not read yet fit into its pipe, so that writing never waits"""
