@@ -335,6 +335,16 @@ def test_compressed_pixels_come_as_their_frames(archive: Any) -> None:
     ] * 2
 
 
+def test_pixels_of_an_image_that_makes_no_sense_can_be_had_all_the_same(archive: Any) -> None:
+    ds = samples.instance()
+    del ds.Rows
+    archive.add(ds)
+    client = archive.client()
+    (uri,) = bulk_uris(client.get(path(ds) + "/metadata").json())
+    assert client.get(uri).content == samples.instance().PixelData
+    assert client.get(path(ds) + "/frames/1").status_code == 406
+
+
 @pytest.mark.parametrize(
     "value", ["00420012x", "nonsense", "00100010/0", "00081140/7/00420011", "%2e%2e/metadata", ""]
 )

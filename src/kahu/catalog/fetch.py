@@ -1,6 +1,6 @@
 """Where an object is; its metadata, its bytes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -35,6 +35,8 @@ __all__ = [
     "keep_frames",
     "locate",
     "metadata",
+    "neighbours",
+    "outline",
     "read",
     "stream",
 ]
@@ -239,13 +241,25 @@ def dataset(database: Database, places: Places, located: Located) -> Dataset:
     """
     with database.read() as db:
         kept = header(db, located)
+
+    def value(gap: Omitted) -> bytes:
+        return read(places, located, gap.offset, gap.length) if gap.offset >= 0 else bytes(gap.length)
+
+    return _dataset(kept, value)
+
+
+def outline(db: sa.Connection, located: Located) -> Dataset:
+    """The same with zeros for all long values: no store is asked."""
+    return _dataset(header(db, located), lambda gap: bytes(gap.length))
+
+
+def _dataset(kept: KeptHeader, value: Callable[[Omitted], bytes]) -> Dataset:
     whole = bytearray()
     done = 0
-    for value in kept.omitted:
-        whole += kept.raw[done : value.at]
-        addressable = value.offset >= 0
-        whole += read(places, located, value.offset, value.length) if addressable else bytes(value.length)
-        done = value.at
+    for gap in kept.omitted:
+        whole += kept.raw[done : gap.at]
+        whole += value(gap)
+        done = gap.at
     whole += kept.raw[done:]
     with quietly():
         return read_dataset(BytesIO(whole), kept.implicit, is_little_endian=True)

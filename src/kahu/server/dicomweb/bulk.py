@@ -18,7 +18,7 @@ from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.forms import EXPLICIT_LE, OCTETS, described, frame_type
-from kahu.server.dicomweb.image import Image, Images, reader, tag_of
+from kahu.server.dicomweb.image import PLAIN, Image, Images, reader, tag_of
 from kahu.server.dicomweb.sent import Body, send
 from kahu.server.pools import CHUNK
 
@@ -49,8 +49,9 @@ async def bulk(images: Images, asked: Asked) -> Response:
     located = await images.locate(asked)
     if path in PIXELS and frames.encapsulated(located.location.transfer_syntax):
         return await _compressed(asked, images.of(asked, located))
-    image = images.of(asked, located) if path in PIXELS else None
-    value = await asked.rooms.pools.store(located.location.store, _value, asked, located, path, image)
+    if path in PIXELS:
+        return await send_value(asked, located, path, _pixels(images, asked, located))
+    value = await asked.rooms.pools.store(located.location.store, _value, asked, located, path)
     return await send_value(asked, located, path, value)
 
 
@@ -94,7 +95,7 @@ def is_document(located: Located) -> bool:
 
 def document(asked: Asked, located: Located) -> Bulk:
     """The encapsulated document of an instance (PS3.3 C.24.2). NotFound: it has none. Blocks."""
-    return _value(asked, located, DOCUMENT, None)
+    return _value(asked, located, DOCUMENT)
 
 
 async def _compressed(asked: Asked, image: Image) -> Response:
@@ -125,10 +126,8 @@ def _frame(image: Image, number: int) -> Iterator[bytes]:
     yield image.kept(number)
 
 
-def _value(asked: Asked, located: Located, path: str, image: Image | None) -> Bulk:
+def _value(asked: Asked, located: Located, path: str) -> Bulk:
     """Where a value is, by the header that the catalogue keeps; by the file's own where that is another."""
-    if image:
-        return _pixels(image)
     read = reader(asked.rooms.places, located)
     with asked.rooms.database.read() as db:
         header: KeptHeader | Header = fetch.header(db, located)
@@ -141,12 +140,13 @@ def _value(asked: Asked, located: Located, path: str, image: Image | None) -> Bu
     return Bulk(types, len(value), lambda start, stop: [value[start:stop]])
 
 
-def _pixels(image: Image) -> Bulk:
-    """Uncompressed pixel data, in little endian."""
-    located = image.located
+def _pixels(images: Images, asked: Asked, located: Located) -> Bulk:
+    """Uncompressed pixel data, in little endian: as they lie in the file where that has them so."""
     pixels = located.location.pixels
-    if image.is_plain and pixels is not None and pixels.length is not None:
-        return Bulk((OCTETS,), pixels.length, partial(_pieces, image.read, pixels.offset, pixels.length))
+    if pixels and pixels.length is not None and located.transfer_syntax in PLAIN:
+        read = reader(asked.rooms.places, located)
+        return Bulk((OCTETS,), pixels.length, partial(_pieces, read, pixels.offset, pixels.length))
+    image = images.of(asked, located)
     numbers = range(1, image.frames + 1)
     return Bulk(
         (OCTETS,), None, lambda _start, _stop: (image.given(number, EXPLICIT_LE) for number in numbers)

@@ -61,8 +61,18 @@ class Kept:
     """How one object is kept, and what can be made of it."""
 
     transfer_syntax: str
-    can_give: Callable[[], Collection[str]]
-    """transfer syntaxes, its own among them; asked only where another is wanted"""
+    find_out: Callable[[], Collection[str]] | None = None
+    """the transfer syntaxes that it can be given in, its own among them; None: its header has not been read"""
+
+    def can_give(self) -> Collection[str]:
+        """Asked only where another than its own may be wanted. HeaderNeeded."""
+        if self.find_out is None:
+            raise HeaderNeeded
+        return self.find_out()
+
+
+class HeaderNeeded(Exception):
+    """What can be made of an object is asked for, and its header has not been read: choose again, with it."""
 
 
 def described(media_type: str, transfer_syntax: str) -> str:

@@ -12,7 +12,7 @@ from kahu.dicom.multipart import Outgoing
 from kahu.errors import BadRequest
 from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.asked import Asked
-from kahu.server.dicomweb.forms import Form, Kept, frame_form
+from kahu.server.dicomweb.forms import Form, HeaderNeeded, Kept, frame_form
 from kahu.server.dicomweb.image import Image, Images, tag_of
 from kahu.server.dicomweb.sent import Body, send
 
@@ -25,8 +25,7 @@ async def frames(images: Images, asked: Asked) -> Response:
     image = await images.open(asked)
     for number in numbers:
         image.check(number)
-    kept = Kept(image.transfer_syntax, image.can_give)
-    form = frame_form(accept.wanted(asked.request), kept, len(numbers))
+    form = await _form(asked, image, len(numbers))
     pool = asked.rooms.pools.of_store(image.located.location.store)
     if not form.multipart:
         return await send(asked, pool, _alone(image, numbers[0], form))
@@ -47,6 +46,14 @@ def frame_numbers(text: str) -> list[int]:
     if not _NUMBERS.fullmatch(text):
         raise BadRequest("the list of frames is not one of numbers", "write it as in /frames/1,2,3")
     return [int(number) for number in text.split(",")]
+
+
+async def _form(asked: Asked, image: Image, frames: int) -> Form:
+    accepted, syntax = accept.wanted(asked.request), image.transfer_syntax
+    try:
+        return frame_form(accepted, Kept(syntax), frames)
+    except HeaderNeeded:
+        return await asked.rooms.pools.database(frame_form, accepted, Kept(syntax, image.can_give), frames)
 
 
 def _alone(image: Image, number: int, form: Form) -> Body:

@@ -42,7 +42,7 @@ _NEIGHBOURS = 1000
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 # Their frames are uncompressed and little endian as they lie in the file.
-_PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
+PLAIN = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 
 
 class Image:
@@ -67,7 +67,7 @@ class Image:
     @property
     def is_plain(self) -> bool:
         """Whether its frames lie in the file as they are in explicit VR little endian."""
-        return self.transfer_syntax in _PLAIN
+        return self.transfer_syntax in PLAIN
 
     @property
     def frames(self) -> int:
@@ -106,12 +106,13 @@ class Image:
 
     def can_give(self) -> tuple[str, ...]:
         """Transfer syntaxes that its frames can be given in."""
-        return transcode.can_give(self.transfer_syntax, self._outline)
+        return can_give(self._database, self.located)
 
     @cached_property
     def facts(self) -> PixelFacts:
         """All that decoding needs."""
-        return self._facts_of(self.header())
+        with self._database.read() as db:
+            return self._facts_of(fetch.outline(db, self.located))
 
     def header(self) -> Dataset:
         """Everything but the pixel data, as a pydicom data set."""
@@ -158,13 +159,17 @@ class Image:
         return lambda offset, length: data[offset : offset + length], pixels
 
 
-def outline(located: Located) -> PixelFacts | None:
-    """What index attributes say of an instance's image; None: it has none, or none that makes sense."""
-    pixels = located.location.pixels
+def can_give(database: Database, located: Located) -> tuple[str, ...]:
+    """The transfer syntaxes that an instance can be given in. Blocks: its header is read."""
+    syntax, pixels = located.location.transfer_syntax, located.location.pixels
+    if pixels is None:
+        return transcode.can_give(syntax, None)
+    with database.read() as db:
+        header = fetch.outline(db, located)
     try:
-        return _outline(located, pixels) if pixels else None
+        return transcode.can_give(syntax, _with_pixels(PixelFacts.of(header), pixels))
     except BrokenDicom:
-        return None
+        return (syntax,)  # an image that makes no sense
 
 
 def _outline(located: Located, pixels: PixelData) -> PixelFacts:

@@ -14,12 +14,12 @@ from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked, path
 from kahu.server.dicomweb.bulk import document, is_document, send_value
-from kahu.server.dicomweb.forms import DICOM, OCTETS, object_forms
+from kahu.server.dicomweb.forms import DICOM, OCTETS
 from kahu.server.dicomweb.image import Image, Images
 from kahu.server.dicomweb.look import LARGEST, Look, Source, number, whole
 from kahu.server.dicomweb.rendered import TYPES, send_picture
 from kahu.server.dicomweb.sent import send
-from kahu.server.dicomweb.wado import kept, object_body
+from kahu.server.dicomweb.wado import forms_of, object_body
 
 KNOWN = (
     "requestType",
@@ -113,7 +113,7 @@ def _possible(one: Located, params: QueryParams) -> Sequence[str]:
 async def _object(asked: Asked, one: Located, params: QueryParams) -> Response:
     if meaningless := [name for name in _OF_PICTURES if name in params]:
         raise BadRequest(f"{meaningless[0]} is for pictures, not for whole objects", "ask for image/jpeg")
-    (form,) = object_forms([Wanted(DICOM, False, params.get("transferSyntax", ""))], [kept(one)])
+    (form,) = await forms_of(asked, [Wanted(DICOM, False, params.get("transferSyntax", ""))], [one])
     pool = asked.rooms.pools.of_store(one.location.store)
     body = replace(object_body(asked, one, form), headers=accept.ignored(params, KNOWN))
     return await send(asked, pool, body)

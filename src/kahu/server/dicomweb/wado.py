@@ -13,9 +13,10 @@ from kahu.catalog.fetch import Located
 from kahu.dicom import multipart, transcode
 from kahu.dicom.multipart import Outgoing
 from kahu.server.dicomweb import accept, conditions
+from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked
-from kahu.server.dicomweb.forms import DICOM, Form, Kept, object_forms
-from kahu.server.dicomweb.image import Images, outline, reader, tag_of
+from kahu.server.dicomweb.forms import DICOM, Form, HeaderNeeded, Kept, object_forms
+from kahu.server.dicomweb.image import Images, can_give, reader, tag_of
 from kahu.server.dicomweb.sent import Body, head, send, without
 from kahu.server.streams import Streamed
 
@@ -23,7 +24,7 @@ from kahu.server.streams import Streamed
 async def instance(images: Images, asked: Asked) -> Response:
     """One instance: byte for byte as it is kept, or transcoded where that was asked for."""
     one = await images.locate(asked)
-    (form,) = object_forms(accept.wanted(asked.request), [kept(one)])
+    (form,) = await forms_of(asked, accept.wanted(asked.request), [one])
     pool = asked.rooms.pools.of_store(one.location.store)
     if not form.multipart:
         return await send(asked, pool, object_body(asked, one, form))
@@ -42,7 +43,7 @@ async def instance(images: Images, asked: Asked) -> Response:
 async def objects(asked: Asked) -> Response:
     """The objects of a study or a series, each as `instance` gives it."""
     found = await asked.rooms.pools.database(_locate, asked)
-    forms = object_forms(accept.wanted(asked.request), [kept(one) for one in found])
+    forms = await forms_of(asked, accept.wanted(asked.request), found)
     tags = [tag_of(one, form.transfer_syntax) for one, form in zip(found, forms, strict=True)]
     tag = conditions.tag(asked.series, *tags, weak=True) if all(tags) else ""
     headers = {"Vary": "Accept"} | ({"ETag": tag} if tag else {})
@@ -57,10 +58,15 @@ async def objects(asked: Asked) -> Response:
     return await Streamed.begin(_chunks(asked, found, parts, boundary), content_type, length, headers)
 
 
-def kept(one: Located) -> Kept:
-    """How an instance is kept, and what it can be given in."""
-    syntax = one.location.transfer_syntax
-    return Kept(syntax, lambda: transcode.can_give(syntax, outline(one)))
+async def forms_of(asked: Asked, accepted: Sequence[Wanted], found: Sequence[Located]) -> list[Form]:
+    """In which form each of these instances is sent. NotAcceptable."""
+    syntaxes = [one.location.transfer_syntax for one in found]
+    try:
+        return object_forms(accepted, [Kept(syntax) for syntax in syntaxes])
+    except HeaderNeeded:
+        database = asked.rooms.database
+        kept = [Kept(s, partial(can_give, database, one)) for s, one in zip(syntaxes, found, strict=True)]
+        return await asked.rooms.pools.database(object_forms, accepted, kept)
 
 
 def object_body(asked: Asked, one: Located, form: Form) -> Body:
