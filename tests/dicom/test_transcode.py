@@ -50,9 +50,6 @@ CHANGEABLE = {
     "ExtendedOffsetTableLengths",
 }
 
-# pydicom gives words of bytes as they lie, in whatever order that is.
-WORDS = ("OW", "OB or OW", "US or OW")
-
 FOLDERS = (Path(pydicom.data.__file__).parent / "test_files", Path(data_store.__file__).parent / "data")
 
 # One of each kind that there is: transfer syntaxes, colours, signs, bits, frames, broken in some way or not.
@@ -135,8 +132,9 @@ def its_last_frame(dataset: Dataset) -> tuple[Any, int]:
         return None, 0
 
 
-def described(dataset: Dataset, target: str) -> dict[int, Any]:
+def described(dataset: Dataset, target: str, little: bool | None = None) -> dict[int, Any]:
     """Attributes by tag, but for what a transfer syntax may change; private ones lose their VR in implicit VR."""
+    little = dataset.original_encoding[1] is not False if little is None else little
     found: dict[int, Any] = {}
     for tag in dataset.keys():  # noqa: SIM118
         if tag.element == 0:
@@ -145,12 +143,19 @@ def described(dataset: Dataset, target: str) -> dict[int, Any]:
         if element.keyword in CHANGEABLE or (target in (IMPLICIT, BIG_ENDIAN) and tag.is_private):
             continue
         if element.VR == "SQ":
-            found[tag] = [described(item, target) for item in element.value]
-        elif element.VR == "OW" and BIG_ENDIAN in (target, str(getattr(dataset, "original_encoding", ""))):
-            found[tag] = len(element.value or b"")
+            found[tag] = [described(item, target, little) for item in element.value]
+        elif element.VR in ("OW", "US") and element.value:
+            found[tag] = words(element.value, little)
         else:
             found[tag] = repr(element.value)
     return found
+
+
+def words(value: Any, little: bool) -> list[int]:
+    """Numbers of 16 bits. pydicom gives them as bytes, in whatever order they are, where they might be pixels."""
+    if isinstance(value, bytes):
+        return [int(number) for number in np.frombuffer(value, "<u2" if little else ">u2")]
+    return [value] if isinstance(value, int) else list(value)
 
 
 def compressors() -> Iterator[Any]:

@@ -160,7 +160,7 @@ def encapsulated_ranges(
     offsets = struct.unpack(f"<{table // 4}I", _exactly(read, pixels.offset + 8, table // 4 * 4))
     if (groups := _grouped(fragments, {first + 8 + offset for offset in offsets}, frames)) is not None:
         return groups
-    markers = (b"\xff\xd8", b"\xff\x4f")  # SOI: JPEG, JPEG-LS; SOC: JPEG 2000
+    markers = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a")  # JPEG, JPEG-LS; JPEG 2000; JPEG XL
     begins = {offset for offset, _ in fragments if near(offset, 2) in markers}
     if (groups := _grouped(fragments, begins, frames)) is not None:
         return groups
