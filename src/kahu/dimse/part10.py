@@ -2,7 +2,7 @@
 
 import struct
 
-from kahu.dimse.pdu import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
+from kahu.dicom.file_meta import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 
 _PREFIX = bytes(128) + b"DICM"
 _VERSION = b"\2\0\1\0OB\0\0\2\0\0\0\0\1"

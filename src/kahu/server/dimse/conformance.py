@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from pydicom.uid import UID
 
+from kahu.dicom.file_meta import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from kahu.dimse import association, contexts, pdu
 from kahu.dimse.command import MOST as MOST_COMMAND
 from kahu.server.dimse import listener, session
@@ -55,8 +56,8 @@ def _storage() -> Iterable[str]:
 def _negotiation() -> Iterable[str]:
     yield "### Association"
     rows = (
-        ("Implementation Class UID", f"`{pdu.IMPLEMENTATION_CLASS}`"),
-        ("Implementation Version Name", f"`{pdu.IMPLEMENTATION_VERSION}`"),
+        ("Implementation Class UID", f"`{IMPLEMENTATION_CLASS}`"),
+        ("Implementation Version Name", f"`{IMPLEMENTATION_VERSION}`"),
         ("application context", f"`{pdu.APPLICATION_CONTEXT}`"),
         (
             "PDU that is received",
