@@ -4,6 +4,7 @@
 `association`    associations, from either side: begun, messages both ways, ended
 `pdu`            the PDUs that begin and end them, as bytes and as plain data
 `command`        command sets
+`messages`       messages in fragments, both ways
 `stream`         bytes over a socket
 `contexts`       which presentation contexts are offered and accepted
 `tls`            what we show, and whom we trust

@@ -6,7 +6,6 @@ ends within its time. Whatever a peer does wrong ends in an A-ABORT that says wh
 
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Self
 from kahu.dimse import command as commands
 from kahu.dimse import pdu
 from kahu.dimse.command import Command
+from kahu.dimse.messages import Aborted, Incoming, Released, outgoing, read_head
 from kahu.dimse.pdu import Accept, Answered, Proposed, Reject, Request, Role, Violation
 from kahu.dimse.peers import Peer
 from kahu.dimse.stream import Buffer, Stream
@@ -30,11 +30,6 @@ TIMEOUT = 60.0
 """seconds after which a peer is given up that is silent in the middle of something"""
 
 _MOST_ASSOCIATE = 1 << 20
-_SLACK = 64  # bytes: some count the heads of a PDU to its maximum length, and some do not
-_PDU_HEAD = struct.Struct(">BxI")
-_PDV_HEAD = struct.Struct(">IBB")
-_HEADS = struct.Struct(">BxIIBB")
-_COMMAND, _LAST = 1, 2
 _BATCH = 256 << 10  # bytes that are gathered for one system call
 
 
@@ -70,10 +65,6 @@ class Message:
     over when the next message is received. AssociationLost while it is read: the data set has not come whole."""
 
 
-class _Released(Exception):
-    """The peer has asked for release."""
-
-
 class Association:
     """An association that has been accepted; `accept` and `request` make them.
 
@@ -100,8 +91,9 @@ class Association:
         self.ended = False
         self._requested = requested
         self._stream = stream
-        self._room = _room(accepted.max_length if requested else asked.max_length)
-        self._pdu_left = 0  # bytes of the current P-DATA-TF PDU that have not been read
+        max_length = accepted.max_length if requested else asked.max_length
+        self._most = min(max_length or MAX_LENGTH, MAX_LENGTH)
+        self._incoming = Incoming(stream, contexts, MAX_LENGTH)
         self._reading: Iterator[memoryview] | None = None
         self._last_id = 0
 
@@ -143,11 +135,11 @@ class Association:
         with self._aborting():
             for _ in self._reading or ():
                 pass
-            if timeout is not None and not self._pdu_left and not self._stream.wait(timeout):
+            if timeout is not None and not self.waiting(timeout):
                 raise AssociationLost("the peer has sent nothing for too long")
             try:
-                context_id, body = self._command()
-            except _Released:
+                context_id, body = self._incoming.command()
+            except Released:
                 self._stream.write([pdu.encode(pdu.RELEASE_RP)])
                 self._close()
                 return None
@@ -156,9 +148,14 @@ class Association:
             self._reading = self._data(context_id) if has_data else None
             return Message(context_id, command, self._reading)
 
+    def _data(self, context_id: int) -> Iterator[memoryview]:
+        with self._aborting():
+            yield from self._incoming.data(context_id)
+            self._reading = None
+
     def waiting(self, seconds: float = 0) -> bool:
         """Whether something has come that has not been received, within so many seconds."""
-        return bool(self._pdu_left) or self._stream.wait(seconds)
+        return self._incoming.begun or self._stream.wait(seconds)
 
     def send(
         self, context_id: int, command: Mapping[str, object], data: Iterable[Buffer] | None = None
@@ -176,7 +173,7 @@ class Association:
     def _send(self, context_id: int, command: bytes, data: Iterable[Buffer] | None) -> None:
         gathered: list[Buffer] = []
         size = 0
-        for head, piece in self._fragments(context_id, command, data):
+        for head, piece in outgoing(context_id, command, data, self._most):
             gathered += (head, piece)
             size += len(piece)
             if size >= _BATCH:
@@ -192,18 +189,18 @@ class Association:
         if self.ended:
             return
         self._stream.limit(ARTIM)
-        collided = False
+        agreed = pdu.encode(pdu.RELEASE_RP)
         with suppress(AssociationLost, Violation):
             self._stream.write([pdu.encode(pdu.RELEASE_RQ)])
-            self._pass(self._pdu_left)
-            while (head := self._head())[0] in (pdu.P_DATA, pdu.RELEASE_RQ):
-                self._pass(head[1])
-                if head[0] == pdu.RELEASE_RQ:  # both at once: who has requested the association answers first
-                    collided = not self._requested
-                    if self._requested:
-                        self._stream.write([pdu.encode(pdu.RELEASE_RP)])
-            if collided:
-                self._stream.write([pdu.encode(pdu.RELEASE_RP)])
+            collided = False
+            for _ in (
+                self._incoming.until_released()
+            ):  # both at once: who has requested the association agrees first
+                collided = True
+                if self._requested:
+                    self._stream.write([agreed])
+            if collided and not self._requested:
+                self._stream.write([agreed])
         self.ended = True
         self._stream.close()
 
@@ -222,8 +219,6 @@ class Association:
         self.ended = True
         self._stream.end()
 
-    # PDUs and fragments
-
     @contextmanager
     def _aborting(self) -> Iterator[None]:
         """Ends the association where it cannot go on."""
@@ -232,117 +227,12 @@ class Association:
         except Violation as violation:
             self.abort(violation.abort)
             raise AssociationLost(f"the peer does not keep to the protocol: {violation}") from violation
+        except Aborted:
+            self._close()
+            raise
         except AssociationLost:
             self.abort(pdu.NO_REASON_GIVEN)
             raise
-
-    def _command(self) -> tuple[int, bytes]:
-        """Presentation context ID and bytes of the next command set."""
-        body = bytearray()
-        context_id, flags = 0, 0
-        while not flags & _LAST:
-            one, flags, length = self._fragment()
-            if not flags & _COMMAND:
-                raise Violation("a data set comes where a command should", pdu.BY_USER)
-            if one not in self.contexts or (body and one != context_id):
-                raise Violation("a presentation context that was not accepted")
-            context_id = one
-            if len(body) + length > commands.MOST:
-                raise Violation("a command set is longer than any can be", pdu.BY_USER)
-            while length:
-                piece = self._stream.some(length)
-                body += piece
-                length -= len(piece)
-        return context_id, bytes(body)
-
-    def _data(self, context_id: int) -> Iterator[memoryview]:
-        """The bytes of a data set, as they come."""
-        with self._aborting():
-            flags = 0
-            while not flags & _LAST:
-                try:
-                    one, flags, length = self._fragment()
-                except _Released:
-                    raise Violation("a release within a message", pdu.UNEXPECTED_PDU) from None
-                if flags & _COMMAND or one != context_id:
-                    raise Violation("a data set is interrupted by something else", pdu.BY_USER)
-                while length:
-                    piece = self._stream.some(length)
-                    length -= len(piece)
-                    yield piece
-            self._reading = None
-
-    def _fragment(self) -> tuple[int, int, int]:
-        """Presentation context ID, message control header and length of the next fragment. _Released."""
-        while not self._pdu_left:
-            kind, length = self._head()
-            if kind == pdu.RELEASE_RQ:
-                self._pass(length)
-                raise _Released
-            if kind != pdu.P_DATA:
-                raise Violation("a PDU that is out of place", pdu.UNEXPECTED_PDU)
-            if length > MAX_LENGTH + _SLACK:
-                raise Violation("a PDU is longer than was agreed")
-            self._pdu_left = length
-        if self._pdu_left < _PDV_HEAD.size:
-            raise Violation("a PDU ends within a fragment")
-        length, context_id, flags = _PDV_HEAD.unpack(self._stream.take(_PDV_HEAD.size))
-        if not 2 <= length <= self._pdu_left - 4:
-            raise Violation("a fragment is longer than its PDU")
-        self._pdu_left -= length + 4
-        return context_id, flags, length - 2
-
-    def _head(self) -> tuple[int, int]:
-        """Kind and length of the next PDU, if it is none that ends the association."""
-        kind, length = _head(self._stream)
-        if kind == pdu.ABORT:
-            self._close()
-            raise AssociationLost("the peer has aborted the association")
-        return kind, length
-
-    def _pass(self, length: int) -> None:
-        while length:
-            length -= len(self._stream.some(length))
-
-    def _fragments(
-        self, context_id: int, command: bytes, data: Iterable[Buffer] | None
-    ) -> Iterator[tuple[bytes, Buffer]]:
-        """Heads and bodies of P-DATA-TF PDUs with one fragment each."""
-        for piece, last in _cut([command], self._room):
-            yield _heads(context_id, len(piece), _COMMAND | last), piece
-        for piece, last in _cut(data, self._room) if data is not None else ():
-            yield _heads(context_id, len(piece), last), piece
-
-
-def _room(max_length: int) -> int:
-    """Bytes of a message in a PDU for a peer that receives PDUs of `max_length`; even, as PS3.8 annex E wants it."""
-    return max((min(max_length or MAX_LENGTH, MAX_LENGTH) - _PDV_HEAD.size) & ~1, 2)
-
-
-def _cut(pieces: Iterable[Buffer], room: int) -> Iterator[tuple[Buffer, int]]:
-    """Pieces of no more than `room` bytes; with the last, which may be empty, the flag that says so."""
-    before: Buffer = b""
-    for piece in pieces:
-        view = memoryview(piece)
-        for at in range(0, len(view), room):
-            if before:
-                yield before, 0
-            before = view[at : at + room]
-    yield before, _LAST
-
-
-def _heads(context_id: int, length: int, flags: int) -> bytes:
-    return _HEADS.pack(pdu.P_DATA, length + 6, length + 2, context_id, flags)
-
-
-def _head(stream: Stream) -> tuple[int, int]:
-    """Kind and length of the next PDU. Violation: there is no such kind, or it cannot be so long."""
-    kind, length = _PDU_HEAD.unpack(stream.take(_PDU_HEAD.size))
-    if not pdu.ASSOCIATE_RQ <= kind <= pdu.ABORT:
-        raise Violation("a PDU of an unknown kind", pdu.UNRECOGNIZED_PDU)
-    if kind > pdu.P_DATA and length != 4:
-        raise Violation("a PDU is not as long as its kind is")
-    return kind, length
 
 
 def _associate(stream: Stream, length: int) -> bytes:
@@ -396,7 +286,7 @@ def accept(
 
 
 def _asked(stream: Stream) -> Request | Reject:
-    kind, length = _head(stream)
+    kind, length = read_head(stream)
     if kind != pdu.ASSOCIATE_RQ:
         raise Violation("another PDU than A-ASSOCIATE-RQ", pdu.UNEXPECTED_PDU)
     return pdu.decode_request(_associate(stream, length))
@@ -459,7 +349,7 @@ def _connected(peer: Peer, tls: ssl.SSLContext | None, timeout: float, where: st
 
 def _answer(stream: Stream, where: str) -> Accept:
     """What an A-ASSOCIATE-RQ was answered with. AssociationRefused."""
-    kind, length = _head(stream)
+    kind, length = read_head(stream)
     body = _associate(stream, length)
     if kind == pdu.ASSOCIATE_RJ:
         reject = pdu.decode_reject(body)

@@ -47,7 +47,8 @@ def get(call: Call, message: Message) -> None:
         nonlocal cancelled
         cancelled |= call.is_cancel(other, message)
 
-    sender = Sender(call.services.places, call.association, {}, heard)
+    services = call.services
+    sender = Sender(services.database, services.places, call.association, {}, heard)
     _send_all(call, message, wanted, sender.send, lambda: cancelled or call.cancelled(message))
 
 
@@ -92,7 +93,7 @@ def _sending(call: Call, message: Message, other: Association) -> Callable[[Loca
         other.abort()
         raise AssociationLost("the destination sends something else than a response")
 
-    sender = Sender(call.services.places, other, originator, heard)
+    sender = Sender(call.services.database, call.services.places, other, originator, heard)
 
     def send(located: Located) -> int | None:
         if not other.ended:
@@ -128,7 +129,7 @@ def _association_with(call: Call, peer: Peer, wanted: Sequence[Located]) -> Asso
         kind = (one.sop_class_uid, one.transfer_syntax) if one.locations else None
         if kind and kind not in kinds:
             with suppress(Unavailable):
-                kinds[kind] = forms(one)
+                kinds[kind] = forms(call.services.database, one)
     settings = call.services.settings
     tls = client_context(settings) if peer.tls else None
     return association.request(peer, to_send(kinds), calling=settings.aet, tls=tls)

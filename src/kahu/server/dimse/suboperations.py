@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from kahu.catalog.fetch import Located
 from kahu.catalog.places import Places
-from kahu.dicom.transcode import can_give
+from kahu.db import Database
+from kahu.dicom.syntaxes import KNOWN
 from kahu.dimse.association import Association, Message
 from kahu.dimse.command import C_STORE, RESPONSE, Command
 from kahu.dimse.given import given
 from kahu.errors import AssociationLost, KahuError
-from kahu.server.dicomweb.image import outline
+from kahu.server.dicomweb.image import can_give
 from kahu.server.dimse.statuses import DUPLICATE_UID, SUCCESS
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,11 @@ class Progress:
         return {keyword: min(count, _MOST) for keyword, count in counts.items()}
 
 
-def forms(located: Located) -> tuple[str, ...]:
-    """The transfer syntaxes that an object can be given in. Unavailable: its bytes cannot be had now."""
-    return can_give(located.transfer_syntax, outline(located))
+def forms(database: Database, located: Located) -> tuple[str, ...]:
+    """The transfer syntaxes that an object can be given in without losing anything. Unavailable: its bytes cannot be
+    had now."""
+    kept = located.transfer_syntax
+    return tuple(uid for uid in can_give(database, located) if uid == kept or not KNOWN[uid].lossy)
 
 
 class Sender:
@@ -69,8 +72,14 @@ class Sender:
     is given what comes between a request and its response."""
 
     def __init__(
-        self, places: Places, association: Association, originator: Command, heard: Callable[[Message], None]
+        self,
+        database: Database,
+        places: Places,
+        association: Association,
+        originator: Command,
+        heard: Callable[[Message], None],
     ) -> None:
+        self._database = database
         self._places = places
         self._association = association
         self._originator = originator
@@ -80,7 +89,7 @@ class Sender:
         """The status that the receiver answers; None: the object could not be sent, and the log says why.
         AssociationLost."""
         try:
-            context, data = given(self._association, self._places, located, forms(located))
+            context, data = given(self._association, self._places, located, self._others(located))
         except KahuError as error:
             log.warning("object %s was not sent: %s", located.sop_instance_uid, error)
             return None
@@ -99,6 +108,11 @@ class Sender:
         except KahuError as error:  # its bytes went while they were being sent
             raise AssociationLost(f"object {located.sop_instance_uid} broke off: {error}") from error
         return self._status(request)
+
+    def _others(self, located: Located) -> tuple[str, ...]:
+        """What it could be given in; not asked where it goes as it is kept."""
+        as_kept = self._association.context_for(located.sop_class_uid, (located.transfer_syntax,))
+        return forms(self._database, located) if as_kept is None else ()
 
     def _status(self, request: Command) -> int | None:
         while message := self._association.receive(ANSWER):
