@@ -1,7 +1,10 @@
 """STOW-RS: store instances (PS3.18 §10.5)."""
 
+from asyncio import wrap_future
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -58,7 +61,7 @@ async def _take(asked: Asked, pool: Pool, events: AsyncGenerator[Event, None], s
                     part = _Part(asked, pool)
                     await part.begin()
                 case End():
-                    sent.append(part.end())
+                    sent.append(await part.end())
                 case _:
                     await part.add(event)
     finally:
@@ -66,13 +69,17 @@ async def _take(asked: Asked, pool: Pool, events: AsyncGenerator[Event, None], s
 
 
 class _Part:
-    """One object on its way to the inbox. What goes wrong with it is told at its end, and is no other's affair."""
+    """One object on its way to the inbox: while some of it is written, the next bytes are taken. What goes wrong with
+    it is told at its end, and is no other's affair."""
 
     def __init__(self, asked: Asked, pool: Pool) -> None:
         self._asked = asked
         self._pool = pool
         self._arriving: Arriving | None = None
         self._error: KahuError | None = None
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._writing: Future[None] | None = None
 
     async def begin(self) -> None:
         try:
@@ -81,30 +88,54 @@ class _Part:
             self._error = error
 
     async def add(self, piece: bytes) -> None:
-        """Takes more bytes; waits for the disk once in a while."""
-        if self._arriving is None or self._error:
+        """Takes more bytes; waits for the disk if it does not keep up."""
+        if self._error:
             return
-        try:
-            if self._arriving.held + len(piece) < HELD:
-                self._arriving.write(piece)
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held >= HELD:
+            try:
+                await self._written()
+            except KahuError as error:
+                self._error = error
+                self.close()
             else:
-                await self._pool.run(self._arriving.write, piece)
-        except KahuError as error:
-            self._error = error
-            self.close()
+                self._writing = self._pool.submit(self._gathered(), admitted=True)
 
-    def end(self) -> Given:
+    async def end(self) -> Given:
         try:
+            await self._written()
             if self._error or not self._arriving:
                 raise self._error or KahuError("nothing was begun")
+            self._gathered()()
             return given.finish(self._asked, self._arriving)
         except KahuError as error:
             return failure(error)
 
     def close(self) -> None:
-        """What has not come whole is gone."""
-        if self._arriving:
-            self._arriving.close()
+        """What has not come whole is gone; but no sooner than nobody writes it any more."""
+        arriving, self._pieces = self._arriving, []
+        if arriving and self._writing:
+            self._writing.add_done_callback(lambda _: arriving.close())
+        elif arriving:
+            arriving.close()
+
+    async def _written(self) -> None:
+        """Returns when what was begun to be written is. StorageFull."""
+        if self._writing:
+            await wrap_future(self._writing)
+            self._writing = None
+
+    def _gathered(self) -> Callable[[], None]:
+        """Writes what has been gathered so far."""
+        assert self._arriving
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        return partial(_write, self._arriving, pieces)
+
+
+def _write(arriving: Arriving, pieces: Sequence[bytes]) -> None:
+    for piece in pieces:
+        arriving.write(piece)
 
 
 def answer(
