@@ -17,10 +17,12 @@
 `codestream`    what a compressed frame says of itself before it is decoded
 `pixels`        codecs and colour: a frame's bytes -> an array (PS3.5 §8)
 `encode`        an array -> a frame's bytes (PS3.5 §8.2)
-`transcode`     objects and frames from one transfer syntax to another
+`recode`        frames from one transfer syntax to another: which ways there are (PS3.5 §8.2)
+`transcode`     objects from one transfer syntax to another (PS3.5 §10)
 `rewrite`       a data set's elements in another encoding: VRs, order of bytes (PS3.5 annex A)
 `encapsulate`   frames -> fragments with their offset tables (PS3.5 A.4)
 `file_meta`     preamble and group 2 for another transfer syntax (PS3.10 §7.1)
+`display`       what an object says of how its frames look (PS3.3 C.11)
 `render`        a frame -> 8-bit picture (PS3.3 C.11, window; thumbnails)
 `grid`          where frames, slices and voxels are in the patient (PS3.3 C.7.6.2)
 `volume`        slices -> an array on its grid; NIfTI and label maps

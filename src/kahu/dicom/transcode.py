@@ -1,14 +1,14 @@
-"""Objects and frames from one transfer syntax to another (PS3.5 §8.2, §10 and annex A).
+"""Objects from one transfer syntax to another (PS3.5 §10 and annex A); `recode` does their frames.
 
 A data set stays what it is, byte for byte where its encoding allows; only what a transfer syntax is about changes:
-pixel data, and the few attributes that tell how they are written. Where the standard leaves it to the sender whether
-something is lost, nothing is. Of an object with many frames one is in memory at a time.
+pixel data, and the few attributes that tell how they are written. Of an object with many frames one is in memory at a
+time.
 """
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -19,18 +19,9 @@ from kahu.dicom import elements, file_meta, frames
 from kahu.dicom.attributes import tag_of, vr_of_tag
 from kahu.dicom.elements import NUMBER_SIZES, SEQUENCE_END, UNDEFINED, Odd, tag_of_key, turned
 from kahu.dicom.encapsulate import encapsulated as in_fragments
-from kahu.dicom.encode import RLE, encode, encoded_facts, fits, jpeg_in_xl, run_lengths
 from kahu.dicom.header import Header, PixelData, ReadAt, inflated, read_header
-from kahu.dicom.pixels import (
-    SEND_AGAIN,
-    PixelFacts,
-    colour_of,
-    jpeg_of_xl,
-    laid_out,
-    native,
-    run_lengths_undone,
-    stored,
-)
+from kahu.dicom.pixels import SEND_AGAIN, PixelFacts
+from kahu.dicom.recode import JPEG_IN_XL, RLE, can_give, frame_in, leads, not_acceptable, way_between
 from kahu.dicom.rewrite import Encoding, Piece, element, head, rewritten
 from kahu.dicom.syntaxes import KNOWN, encapsulated
 from kahu.dicom.walk import Omitted, pixels_end
@@ -41,21 +32,6 @@ __all__ = ["Transcoded", "can_give", "frame_in", "transcode", "transcoded"]
 _IMPLICIT = "1.2.840.10008.1.2"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-_LOSSY_JPEG = "1.2.840.10008.1.2.4.50"
-_JPEG_IN_XL = "1.2.840.10008.1.2.4.111"
-
-# Every frame of these is one of that as it is.
-_CONTAINED = {
-    f"1.2.840.10008.1.2.4.{general}": frozenset(f"1.2.840.10008.1.2.4.{one}" for one in special)
-    for general, special in (
-        (57, (70,)),
-        (81, (80,)),
-        (91, (90,)),
-        (112, (110, 111)),
-        (201, (202,)),
-        (203, (201, 202)),
-    )
-}
 
 _PIXEL_GROUP = 0x0028
 _PHOTOMETRIC, _PLANAR, _HIGH_BIT = 0x00280004, 0x00280006, 0x00280102
@@ -66,93 +42,6 @@ _OVERLAYS, _OVERLAY_BITS_ALLOCATED = 0x6000, 0x0100
 _MOST_NATIVE = 0xFFFFFFFE  # bytes: the longest value that has a length
 _ALL_FRAGMENTS_SEEN = struct.pack("<II", SEQUENCE_END, 0)
 _CHUNK = 1 << 20  # a multiple of every number's size
-
-
-# Frames
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How frames get from one transfer syntax to another."""
-
-    facts: PixelFacts
-    """what the attributes say of them there"""
-    frame: Callable[[bytes], bytes] | None
-    """None: they stay as they are"""
-
-
-def can_give(transfer_syntax: str, facts: PixelFacts | None) -> tuple[str, ...]:
-    """The transfer syntaxes in which an object can be given that is kept in `transfer_syntax`: that one first, then
-    uncompressed ones, lossless ones, and at the end those that lose something (`syntaxes.KNOWN` says which).
-
-    `facts`: of its image; None: it has no pixel data.
-    """
-    others = [one for one in KNOWN if one != transfer_syntax and _leads(facts, transfer_syntax, one)]
-    return (transfer_syntax, *others)
-
-
-def frame_in(frame: bytes, facts: PixelFacts, source: str, target: str) -> bytes:
-    """Frame bytes, kept in the transfer syntax `source`, in `target`.
-
-    Uncompressed they are as the object's own attributes describe them (see `native`), else as in the object that
-    `transcoded` gives. NotAcceptable: `target` is none of `can_give`. BrokenDicom: they do not decode, or to another
-    image than the attributes tell of.
-    """
-    if source == target:
-        return frame
-    way = _way(facts, source, target)
-    if way is None:
-        raise _not_acceptable(target, can_give(source, facts))
-    if not encapsulated(target):
-        return native(frame, facts, source)
-    return way.frame(frame) if way.frame else frame
-
-
-def _leads(facts: PixelFacts | None, source: str, target: str) -> bool:
-    if facts is None:
-        return source in KNOWN and not encapsulated(target)
-    return _way(facts, source, target) is not None
-
-
-def _way(facts: PixelFacts, source: str, target: str) -> _Way | None:
-    """None: there is none."""
-    if source not in KNOWN or target not in KNOWN or not KNOWN[target].given:
-        return None
-    if source in _CONTAINED.get(target, ()):
-        return _Way(facts, None)
-    if target == _JPEG_IN_XL:
-        return _Way(facts, jpeg_in_xl) if source == _LOSSY_JPEG else None
-    if (source, target) == (_JPEG_IN_XL, _LOSSY_JPEG):
-        return _Way(facts, jpeg_of_xl)
-    if not encapsulated(source):
-        if not encapsulated(target):
-            return _Way(facts, None)
-        if target == RLE and fits(facts, RLE):  # with what lies in bits that are not stored
-            return _Way(
-                encoded_facts(facts, RLE), lambda frame: run_lengths(native(frame, facts, source), facts)
-            )
-    if source == RLE and not encapsulated(target) and not facts.subsampled and facts.bits_allocated > 1:
-        pixels = replace(facts, planar=False)
-        return _Way(pixels, lambda frame: run_lengths_undone(frame, pixels))
-    samples = replace(
-        facts, photometric=colour_of(facts, source), planar=False, high_bit=facts.bits_stored - 1
-    )
-    if not encapsulated(target):
-        return _Way(samples, lambda frame: laid_out(stored(frame, facts, source), samples))
-    if not fits(samples, target):
-        return None
-    return _Way(
-        encoded_facts(samples, target), lambda frame: encode(stored(frame, facts, source), samples, target)
-    )
-
-
-def _not_acceptable(target: str, possible: Iterable[str]) -> NotAcceptable:
-    return NotAcceptable(
-        f"this cannot be given in transfer syntax {target}", f"ask for one of {', '.join(possible)}"
-    )
-
-
-# Objects
 
 
 @dataclass(frozen=True)
@@ -192,7 +81,7 @@ def transcode(read: ReadAt, size: int, target: str) -> Transcoded:
         return Transcoded(target, meta, rest, size)
     source = _Source.of(read, size, header)
     if not source.can_give(target):
-        raise _not_acceptable(target, filter(source.can_give, KNOWN))
+        raise not_acceptable(target, filter(source.can_give, KNOWN))
     meta = file_meta.restated(
         read(0, header.dataset_offset), header.sop_class_uid, header.sop_instance_uid, target
     )
@@ -251,7 +140,7 @@ class _Source:
         )
         if embedded and encapsulated(target) and target != RLE:
             return False
-        return _leads(self.facts, self.syntax, target)
+        return leads(self.facts, self.syntax, target)
 
 
 def _described(raw: bytes, header: Header) -> dict[int, tuple[bytes, bytes]]:
@@ -337,7 +226,7 @@ def _pixels(source: _Source, pixels: PixelData, target: str, encoding: Encoding)
         end = pixels.offset + pixels.length
         return {tag: _uncompressed(source, pixels, tag, encoding)}, end
     assert source.facts is not None  # or `can_give` would have said no
-    way = _way(source.facts, source.syntax, target)
+    way = way_between(source.facts, source.syntax, target)
     assert way is not None
     if way.frame is None:
         end = pixels_end(source.read, source.size, pixels)
@@ -432,7 +321,7 @@ def _losses(source: _Source, target: str, coded: int, encoding: Encoding) -> _Ch
     stated, where a syntax that always loses something was left without a word about it."""
     facts = source.facts
     method = KNOWN[target].method or KNOWN[source.syntax].method
-    lost_now = KNOWN[target].lossy and source.syntax != _JPEG_IN_XL
+    lost_now = KNOWN[target].lossy and source.syntax != JPEG_IN_XL
     flag = source.values.get(_LOSSY, (b"", b""))[1].strip(b" \0")
     if facts is None or not method or (flag == b"01" and not lost_now):
         return {}
