@@ -14,8 +14,11 @@
 `malformed`     what objects raise that do not hold what the standard says -> one error
 `syntaxes`      the table of transfer syntaxes: what can be read, and given (PS3.5 annex A)
 `frames`        which bytes are frame n; the way to arrays and uncompressed bytes
+`facts`         what the Image Pixel module says of an image (PS3.3 C.7.6.3)
 `codestream`    what a compressed frame says of itself before it is decoded
 `pixels`        codecs and colour: a frame's bytes -> an array (PS3.5 §8)
+`colour`        YBR_FULL and RGB (PS3.3 C.7.6.3.1.2)
+`rle`           RLE Lossless, there and back (PS3.5 annex G)
 `encode`        an array -> a frame's bytes (PS3.5 §8.2)
 `recode`        frames from one transfer syntax to another: which ways there are (PS3.5 §8.2)
 `transcode`     objects from one transfer syntax to another (PS3.5 §10)

@@ -4,7 +4,6 @@ What is written says of itself what the attributes say: as many bits as are stor
 colour of Photometric Interpretation. Nothing is lost but by the syntaxes that cannot do else.
 """
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +13,12 @@ import jpeg_ls
 import numpy as np
 from numpy.typing import NDArray
 
-from kahu.dicom.pixels import PixelFacts, laid_out
+from kahu.dicom.facts import PixelFacts
+from kahu.dicom.pixels import laid_out
+from kahu.dicom.rle import run_lengths
 from kahu.errors import BrokenDicom
 
-__all__ = ["encode", "encoded_facts", "fits", "jpeg_in_xl", "run_lengths"]
+__all__ = ["RLE", "encode", "encoded_facts", "fits", "jpeg_in_xl"]
 
 RLE = "1.2.840.10008.1.2.5"
 _JPEG = "1.2.840.10008.1.2.4."
@@ -75,25 +76,6 @@ def encode(array: Samples, facts: PixelFacts, target: str) -> bytes:
         return _ENCODINGS[target].write(array, facts)
     except (RuntimeError, ValueError) as error:
         raise BrokenDicom(f"the frame cannot be encoded ({target})", "ask for it uncompressed") from error
-
-
-def run_lengths(frame: bytes, facts: PixelFacts) -> bytes:
-    """An uncompressed frame in little endian as RLE Lossless (PS3.5 annex G), unused bits and all."""
-    size = facts.bits_allocated // 8
-    shape = (facts.samples, facts.rows, facts.columns, size)
-    planes = np.frombuffer(frame, np.uint8, facts.rows * facts.columns * facts.samples * size)
-    if facts.samples > 1 and not facts.planar:
-        planes = np.moveaxis(planes.reshape(facts.rows, facts.columns, facts.samples, size), 2, 0)
-    planes = planes.reshape(shape)
-    segments = []
-    for sample in range(facts.samples):
-        for byte in reversed(range(size)):  # the most significant one comes first
-            plane = np.frombuffer(planes[sample, ..., byte].tobytes(), np.uint8)
-            rows = plane.reshape(facts.rows, facts.columns)  # no run goes on from row to row
-            segments.append(bytes(imagecodecs.packbits_encode(rows, axis=-1)))
-    segments = [segment + b"\0" * (len(segment) % 2) for segment in segments]
-    starts = np.cumsum([64, *map(len, segments[:-1])]).tolist()
-    return struct.pack(f"<{1 + len(starts)}I", len(starts), *starts).ljust(64, b"\0") + b"".join(segments)
 
 
 def jpeg_in_xl(frame: bytes) -> bytes:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from kahu.dicom.facts import PixelFacts
 from kahu.dicom.header import PixelData, ReadAt
-from kahu.dicom.pixels import PixelFacts, decode, native
+from kahu.dicom.pixels import decode, native
 from kahu.dicom.syntaxes import encapsulated, is_video
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 

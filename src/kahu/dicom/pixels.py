@@ -4,137 +4,25 @@ A.4 and G). `encode` is the way back.
 *Frame bytes* are a frame as it is stored, without item headers: what `frames` finds.
 """
 
-import struct
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
-from kahu.dicom import codestream
-from kahu.dicom.attributes import tag_of
-from kahu.dicom.malformed import MALFORMED, understood
+from kahu.dicom import codestream, rle
+from kahu.dicom.colour import rgb_of, subsample, upsample, ybr_of
+from kahu.dicom.facts import AS_STORED, SEND_AGAIN, PixelFacts
 from kahu.dicom.syntaxes import KNOWN, Codec
 from kahu.errors import BrokenDicom, NotAcceptable
 
-__all__ = [
-    "PixelFacts",
-    "colour_of",
-    "decode",
-    "jpeg_of_xl",
-    "laid_out",
-    "native",
-    "run_lengths_undone",
-    "stored",
-]
+__all__ = ["colour_of", "decode", "jpeg_of_xl", "laid_out", "native", "stored"]
 
-SEND_AGAIN = "send the instance again"
 _TOO_SHORT = "the frame is too short for its rows and columns"
 _OF_CODECS = ("YBR_RCT", "YBR_ICT", "XYB")  # Photometric Interpretations that a codec undoes
 _DEEPEST_OF_OPENJPEG = 16
-_RLE_HEADER, _RLE_PADDING = 64, 64
-_AS_STORED = "ask for the whole instance, or for transfer-syntax=* to have the frame as it is stored"
-
-
-@dataclass(frozen=True, slots=True)
-class PixelFacts:
-    """What the Image Pixel module says about every frame (PS3.3 C.7.6.3)."""
-
-    rows: int
-    columns: int
-    samples: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    photometric: str
-    planar: bool
-    """samples one plane after the other; only uncompressed and RLE frames look at it"""
-    frames: int
-    keyword: str = "PixelData"
-    """or FloatPixelData, DoubleFloatPixelData"""
-    words: bool = False
-    """the value's VR is OW: bytes of 8-bit samples are swapped in pairs in big endian"""
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "PixelFacts":
-        """The facts of a pydicom `Dataset`. BrokenDicom: it has no image."""
-        keyword = next((k for k in ("FloatPixelData", "DoubleFloatPixelData") if k in dataset), "PixelData")
-        with understood("pixel data"):
-            words = keyword in dataset and dataset[keyword].VR == "OW"
-        return _facts(dataset.get, keyword, words)
-
-    @classmethod
-    def of_json(cls, instance: Mapping[str, Any]) -> "PixelFacts":
-        """The facts of one instance in the DICOM JSON Model (PS3.18 F). BrokenDicom: it has no image."""
-
-        def first(keyword: str) -> Any:
-            return (instance.get(f"{tag_of(keyword):08X}", {}).get("Value") or [None])[0]
-
-        keyword = "FloatPixelData" if "7FE00008" in instance else "PixelData"
-        keyword = "DoubleFloatPixelData" if "7FE00009" in instance else keyword
-        return _facts(first, keyword, instance.get("7FE00010", {}).get("vr") == "OW")
-
-    @classmethod
-    def of_values(cls, get: Callable[[str], Any], keyword: str, words: bool) -> "PixelFacts":
-        """The facts that `get` has for keywords, None where it has none. BrokenDicom: they make no image."""
-        return _facts(get, keyword, words)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of a sample's container, little endian; packed bits become bytes of 0 and 1."""
-        if self.keyword != "PixelData":
-            return np.dtype("<f4" if self.keyword == "FloatPixelData" else "<f8")
-        if self.bits_allocated not in (1, 8, 16, 32, 64):
-            raise NotAcceptable(f"samples of {self.bits_allocated} bits cannot be decoded", _AS_STORED)
-        return np.dtype(f"<{'i' if self.signed else 'u'}{max(self.bits_allocated // 8, 1)}")
-
-    @property
-    def subsampled(self) -> bool:
-        """Two neighbours share their colour: uncompressed YBR_FULL_422 has two samples a pixel."""
-        return self.photometric == "YBR_FULL_422" and self.samples == 3
-
-    @property
-    def frame_bits(self) -> int:
-        """Of one uncompressed frame."""
-        samples = 2 if self.subsampled else self.samples
-        return self.rows * self.columns * samples * self.bits_allocated
-
-
-def _facts(get: Callable[[str], Any], keyword: str, words: bool) -> PixelFacts:
-    try:
-        bits = int(get("BitsAllocated") or {"FloatPixelData": 32, "DoubleFloatPixelData": 64}[keyword])
-        stored = int(get("BitsStored") or bits)
-        facts = PixelFacts(
-            rows=int(get("Rows")),
-            columns=int(get("Columns")),
-            samples=int(get("SamplesPerPixel") or 1),
-            bits_allocated=bits,
-            bits_stored=stored,
-            high_bit=int(stored - 1 if (high := get("HighBit")) is None else high),
-            signed=bool(get("PixelRepresentation")),
-            photometric=str(get("PhotometricInterpretation") or "MONOCHROME2"),
-            planar=bool(get("PlanarConfiguration")),
-            frames=int(get("NumberOfFrames") or 1),
-            keyword=keyword,
-            words=words,
-        )
-    except MALFORMED as error:
-        raise BrokenDicom(
-            "this instance has no image: Rows, Columns or BitsAllocated is missing or no number",
-            "ask for the instance itself",
-        ) from error
-    if facts.frame_bits <= 0 or facts.frames < 1 or not 0 < stored <= facts.high_bit + 1 <= bits:
-        raise BrokenDicom("the size of this instance's image makes no sense", "ask for the instance itself")
-    return facts
-
-
-# A frame -> an array
 
 
 def decode(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any]:
@@ -146,7 +34,7 @@ def decode(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any
     not decode, or to another image than the attributes tell of.
     """
     array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=False)
-    return _rgb_of(array, facts.bits_stored) if ybr else array
+    return rgb_of(array, facts.bits_stored) if ybr else array
 
 
 def stored(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> NDArray[Any]:
@@ -183,11 +71,11 @@ def native(frame: bytes, facts: PixelFacts, transfer_syntax: str) -> bytes:
             frame = np.frombuffer(frame, _big_endian(facts, frame)).byteswap().tobytes()
         return frame[:size]
     if codec == "rle" and not facts.subsampled and facts.bits_allocated > 1:
-        return run_lengths_undone(frame, facts)
+        return rle.run_lengths_undone(frame, facts)
     array, ybr = _decoded(frame, facts, transfer_syntax, keep_ybr=True)
     if facts.photometric in ("YBR_FULL", "YBR_FULL_422") and not ybr:
-        array = _ybr_of(array, facts.bits_stored)
-    return laid_out(_subsample(array) if facts.subsampled else array, facts)
+        array = ybr_of(array, facts.bits_stored)
+    return laid_out(subsample(array) if facts.subsampled else array, facts)
 
 
 def laid_out(array: NDArray[Any], facts: PixelFacts) -> bytes:
@@ -213,7 +101,7 @@ def jpeg_of_xl(frame: bytes) -> bytes:
 def _codec(transfer_syntax: str) -> Codec:
     known = KNOWN.get(transfer_syntax)
     if known is None:
-        raise NotAcceptable(f"frames in transfer syntax {transfer_syntax} cannot be decoded", _AS_STORED)
+        raise NotAcceptable(f"frames in transfer syntax {transfer_syntax} cannot be decoded", AS_STORED)
     return known.codec
 
 
@@ -252,43 +140,9 @@ def _decoded(
     return _values(array, facts), ybr
 
 
-def run_lengths_undone(frame: bytes, facts: PixelFacts) -> bytes:
-    """RLE Lossless as uncompressed bytes in little endian, with what lies in bits that are not stored.
-
-    BrokenDicom: it does not decode.
-    """
-    planes = _rle_planes(frame, facts)
-    return (planes if facts.planar else np.moveaxis(planes, 0, -1)).tobytes()
-
-
 def _from_rle(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
-    planes = _rle_planes(frame, facts)
+    planes = rle.planes(frame, facts)
     return _values(planes[0] if facts.samples == 1 else np.moveaxis(planes, 0, -1), facts)
-
-
-def _rle_planes(frame: bytes, facts: PixelFacts) -> NDArray[Any]:
-    """RLE Lossless (PS3.5 annex G) as (samples, rows, columns): a segment for each byte of a sample, the most
-    significant one first.
-
-    Segments are taken apart here, because no decoder looks whether they are where the header says.
-    """
-    dtype = np.dtype("u1") if facts.bits_allocated == 1 else facts.dtype
-    size = facts.rows * facts.columns
-    count, *starts = struct.unpack_from("<16I", frame) if len(frame) >= _RLE_HEADER else (0,)
-    bounds = [*starts[:count], len(frame)]
-    if count != facts.samples * dtype.itemsize or bounds[0] < _RLE_HEADER or bounds != sorted(bounds):
-        raise BrokenDicom("the segments of the compressed frame are not as its attributes say", SEND_AGAIN)
-    planes = np.empty((facts.samples, size, dtype.itemsize), np.uint8)
-    for index, (start, end) in enumerate(pairwise(bounds)):
-        try:
-            segment = imagecodecs.packbits_decode(frame[start:end], out=size + _RLE_PADDING)
-        except RuntimeError as error:
-            raise BrokenDicom("a segment of the compressed frame cannot be decoded", SEND_AGAIN) from error
-        if len(segment) < size:
-            raise BrokenDicom("the compressed frame is too short", SEND_AGAIN)
-        sample, byte = divmod(index, dtype.itemsize)
-        planes[sample, :, dtype.itemsize - 1 - byte] = np.frombuffer(segment, np.uint8, size)
-    return planes.view(dtype).reshape(facts.samples, facts.rows, facts.columns)
 
 
 def _from_jpeg(frame: bytes, facts: PixelFacts, keep_ybr: bool) -> tuple[NDArray[Any], bool]:
@@ -374,7 +228,7 @@ def _uncompressed(frame: bytes, facts: PixelFacts, big_endian: bool) -> NDArray[
         return bits.reshape(facts.rows, facts.columns)
     array = np.frombuffer(frame, facts.dtype)
     if facts.subsampled:
-        return _upsample(array.reshape(facts.rows, facts.columns // 2, 4))
+        return upsample(array.reshape(facts.rows, facts.columns // 2, 4))
     if facts.samples == 1:
         array = array.reshape(facts.rows, facts.columns)
     elif facts.planar:
@@ -407,41 +261,3 @@ def _values(array: NDArray[Any], facts: PixelFacts) -> NDArray[Any]:
         low = facts.high_bit + 1 - facts.bits_stored
         array = (array >> low) & array.dtype.type((1 << facts.bits_stored) - 1)
     return array.astype(facts.dtype, copy=False)
-
-
-# Colour (PS3.3 C.7.6.3.1.2, full range)
-
-_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]], np.float32)
-_TO_YBR = np.linalg.inv(_TO_RGB.astype(np.float64)).astype(np.float32)
-
-
-def _rgb_of(ybr: NDArray[Any], bits: int) -> NDArray[Any]:
-    middle = np.array([0, 1 << (bits - 1), 1 << (bits - 1)], np.float32)
-    return _rounded((ybr - middle) @ _TO_RGB.T, bits, ybr.dtype)
-
-
-def _ybr_of(rgb: NDArray[Any], bits: int) -> NDArray[Any]:
-    middle = np.array([0, 1 << (bits - 1), 1 << (bits - 1)], np.float32)
-    return _rounded(rgb.astype(np.float32) @ _TO_YBR.T + middle, bits, rgb.dtype)
-
-
-def _rounded(values: NDArray[np.float32], bits: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.clip(np.rint(values), 0, (1 << bits) - 1).astype(dtype)
-
-
-def _upsample(pairs: NDArray[Any]) -> NDArray[Any]:
-    """(rows, columns / 2, Y Y B R) -> (rows, columns, Y B R)."""
-    rows, half, _ = pairs.shape
-    out = np.empty((rows, half, 2, 3), pairs.dtype)
-    out[..., 0] = pairs[..., :2]
-    out[..., 1:] = pairs[:, :, np.newaxis, 2:]
-    return out.reshape(rows, 2 * half, 3)
-
-
-def _subsample(ybr: NDArray[Any]) -> NDArray[Any]:
-    """(rows, columns, Y B R) -> (rows, columns / 2, Y Y B R), colour of the left one of two (PS3.3
-    C.7.6.3.1.2).
-    """
-    rows, columns, _ = ybr.shape
-    pairs = ybr.reshape(rows, columns // 2, 2, 3)
-    return np.concatenate([pairs[..., 0], pairs[:, :, 0, 1:]], axis=-1)

@@ -6,16 +6,10 @@ Where the standard leaves it to the sender whether something is lost, nothing is
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from kahu.dicom.encode import RLE, encode, encoded_facts, fits, jpeg_in_xl, run_lengths
-from kahu.dicom.pixels import (
-    PixelFacts,
-    colour_of,
-    jpeg_of_xl,
-    laid_out,
-    native,
-    run_lengths_undone,
-    stored,
-)
+from kahu.dicom.encode import RLE, encode, encoded_facts, fits, jpeg_in_xl
+from kahu.dicom.facts import PixelFacts
+from kahu.dicom.pixels import colour_of, jpeg_of_xl, laid_out, native, stored
+from kahu.dicom.rle import run_lengths, run_lengths_undone
 from kahu.dicom.syntaxes import KNOWN, encapsulated
 from kahu.errors import NotAcceptable
 

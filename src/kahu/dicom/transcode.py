@@ -19,8 +19,8 @@ from kahu.dicom import elements, file_meta, frames
 from kahu.dicom.attributes import tag_of, vr_of_tag
 from kahu.dicom.elements import NUMBER_SIZES, SEQUENCE_END, UNDEFINED, Odd, tag_of_key, turned
 from kahu.dicom.encapsulate import encapsulated as in_fragments
+from kahu.dicom.facts import SEND_AGAIN, PixelFacts
 from kahu.dicom.header import Header, PixelData, ReadAt, inflated, read_header
-from kahu.dicom.pixels import SEND_AGAIN, PixelFacts
 from kahu.dicom.recode import JPEG_IN_XL, RLE, can_give, frame_in, leads, not_acceptable, way_between
 from kahu.dicom.rewrite import Encoding, Piece, element, head, rewritten
 from kahu.dicom.syntaxes import KNOWN, encapsulated
