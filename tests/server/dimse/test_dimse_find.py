@@ -201,7 +201,8 @@ def test_many_answers_and_a_cancel(door: Door, monkeypatch: pytest.MonkeyPatch) 
 def test_pages_are_told_as_one(archive: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     from kahu.server.dimse import find as finding
 
-    monkeypatch.setattr(finding, "_PAGE", 3)
+    monkeypatch.setattr(finding, "_FIRST", 1)
+    monkeypatch.setattr(finding, "_PAGE", 2)
     found, _ = find(archive, keys("IMAGE"))
     assert len({one.SOPInstanceUID for one in found}) == 4
 

@@ -27,7 +27,7 @@ from kahu.server.dimse.statuses import (
     SUCCESS,
 )
 
-_PAGE = 5000
+_FIRST, _PAGE = 200, 5000  # answers that are looked for at a time: the first should come soon
 _NOTHING: Mapping[str, Any] = {}
 _LOOK = 20  # answers between two looks whether the caller has had enough
 
@@ -85,7 +85,8 @@ def _matches(call: Call, query: Query) -> Iterator[Matched]:
     it took too long to find them all."""
     more = True
     while more:
-        found = call.database(_found, call.services.database, replace(query, limit=_PAGE), call.scope)
+        query = replace(query, limit=_PAGE if query.offset else _FIRST)
+        found = call.database(_found, call.services.database, query, call.scope)
         for row, extra in zip(found.rows, found.extra or repeat(_NOTHING), strict=False):
             yield row, extra, found.ignored
         if not found.whole:
