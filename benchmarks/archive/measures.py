@@ -154,8 +154,8 @@ def _stored(objects: Sequence[Stored], seconds: float, cpu: float) -> Measured:
 
 
 def asking(ct: Sequence[Stored], small: Sequence[Stored], rounds: int, seconds: float) -> list[Measure]:
-    """Measures that read what has been stored. Each round asks for other objects than the last; none lasts much
-    longer than `seconds`."""
+    """Measures that read what has been stored. No object is asked for twice, whole series and metadata that is
+    "asked again" aside; none lasts much longer than `seconds`."""
 
     def asked(
         name: str,
@@ -171,44 +171,40 @@ def asking(ct: Sequence[Stored], small: Sequence[Stored], rounds: int, seconds: 
 
         return Measure(name, figure, run, aim, connections, answers=tuple(requests[:20]))
 
+    series = list(dict.fromkeys(one.series_url for one in ct))
+    documents = [Get(url + "/metadata", DICOM_JSON) for url in series]
+    whole = [Get(url, OBJECTS) for url in series]
     measures = [
-        asked(
-            f"series metadata, {SERIES} instances, first asked", "latency", 10, list(_metadata(ct)), most=6
-        ),
-        asked(
-            f"series metadata, {SERIES} instances, asked again", "latency", 10, list(_metadata(ct)), most=6
-        ),
-        asked(
-            "metadata of an instance", "latency", None, [Get(one.url + "/metadata", DICOM_JSON) for one in ct]
-        ),
+        asked(f"series metadata, {SERIES} instances, first asked", "latency", 10, documents, most=6),
+        asked(f"series metadata, {SERIES} instances, asked again", "latency", 10, documents, most=6),
     ]
     for name, aim, paths in queries(small):
         gets = [Get(path, DICOM_JSON) for path in paths]
         measures.append(asked(f"QIDO {name}", "latency", aim, gets * (40 * rounds // len(gets) + 1), most=40))
+    for number, (name, figure, aim, path, accept, connections) in enumerate(SINGLE):
+        part = ct[number :: len(SINGLE)]
+        gets = [Get(one.url + path, accept) for one in part]
+        measures.append(asked(f"{name}, {_many(connections, 'connection')}", figure, aim, gets, connections))
     for connections in (1, 4):
-        of = _many(connections, "connection")
-        frames = [Get(one.url + "/frames/1", FRAMES) for one in ct]
-        instances = [Get(one.url, OBJECTS) for one in ct]
-        whole = [Get(url, OBJECTS) for url in dict.fromkeys(one.series_url for one in ct)]
-        measures += [
-            asked(f"frame, {of}", "rate", 2, frames, connections),
-            asked(f"instance, {of}", "rate", None, instances, connections),
-            asked(f"series of {SERIES}, {of}", "bytes", 1.5, whole * rounds, connections),
-        ]
-    pictures = (
-        ("rendered, JPEG", "/rendered", "image/jpeg"),
-        ("rendered, PNG", "/rendered", "image/png"),
-        ("thumbnail", "/thumbnail", "image/jpeg"),
-    )
-    for name, path, accept in pictures:
-        for connections in (1, 4):
-            gets = [Get(one.url + path, accept) for one in ct]
-            measures.append(
-                asked(f"{name}, {_many(connections, 'connection')}", "rate", 1.5, gets, connections)
-            )
+        name = f"series of {SERIES}, {_many(connections, 'connection')}"
+        measures.append(asked(name, "bytes", 1.5, whole * rounds, connections))
     return measures
 
 
+SINGLE: tuple[tuple[str, Figure, float | None, str, str, int], ...] = (
+    ("metadata of an instance", "rate", None, "/metadata", DICOM_JSON, 1),
+    ("frame", "rate", 2, "/frames/1", FRAMES, 1),
+    ("frame", "rate", 2, "/frames/1", FRAMES, 4),
+    ("instance", "rate", None, "", OBJECTS, 1),
+    ("instance", "rate", None, "", OBJECTS, 4),
+    ("rendered, JPEG", "rate", 1.5, "/rendered", "image/jpeg", 1),
+    ("rendered, JPEG", "rate", 1.5, "/rendered", "image/jpeg", 4),
+    ("rendered, PNG", "rate", 1.5, "/rendered", "image/png", 1),
+    ("rendered, PNG", "rate", 1.5, "/rendered", "image/png", 4),
+    ("thumbnail", "rate", 1.5, "/thumbnail", "image/jpeg", 1),
+    ("thumbnail", "rate", 1.5, "/thumbnail", "image/jpeg", 4),
+)
+"""what is asked of single instances: name, figure, aim, address below the instance, media type, connections"""
 SERIES = 200
 """instances in a series of CT"""
 
@@ -261,11 +257,6 @@ def queries(small: Sequence[Stored]) -> Iterator[tuple[str, float, list[str]]]:
     yield "instances of a study", 5, [f"/studies/{study}/instances" for study in studies]
     yield "series, Modality=MR, limit=25", 5, ["/series?Modality=MR&limit=25"]
     yield "all studies, no limit", 20, ["/studies"]
-
-
-def _metadata(ct: Sequence[Stored]) -> Iterator[Get]:
-    for url in dict.fromkeys(one.series_url for one in ct):
-        yield Get(url + "/metadata", DICOM_JSON)
 
 
 def _share(requests: Sequence[Get], number: int, rounds: int, most: int) -> Sequence[Get]:
