@@ -507,6 +507,8 @@ def test_overlays_in_bits_of_pixels_are_not_lost() -> None:
         given(data, J2K)
     assert RLE in caught.value.hint
     assert opened(given(given(data, RLE), EXPLICIT)).PixelData == frame.tobytes()
+    dataset.add_new(0x60003000, "OW", bytes(8))
+    assert given(samples.encode(dataset), J2K), "it has the overlay elsewhere"
 
 
 def test_single_bits_and_floats_change_between_uncompressed_syntaxes() -> None:

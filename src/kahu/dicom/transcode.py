@@ -37,7 +37,8 @@ _PIXEL_GROUP = 0x0028
 _PHOTOMETRIC, _PLANAR, _HIGH_BIT = 0x00280004, 0x00280006, 0x00280102
 _LOSSY, _RATIO, _METHOD = 0x00282110, 0x00282112, 0x00282114
 _OFFSET_TABLES = 0x7FE00001, 0x7FE00002
-_OVERLAYS, _OVERLAY_BITS_ALLOCATED = 0x6000, 0x0100
+_OVERLAYS = 0x6000
+_OVERLAY = _OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA = 0x0100, 0x3000
 
 _MOST_NATIVE = 0xFFFFFFFE  # bytes: the longest value that has a length
 _ALL_FRAGMENTS_SEEN = struct.pack("<II", SEQUENCE_END, 0)
@@ -131,26 +132,35 @@ class _Source:
         return self.header.transfer_syntax_uid
 
     def can_give(self, target: str) -> bool:
-        """Whether it can be given in `target`. Overlays in bits of pixels that are not stored (retired, PS3.5
-        §8.1.2) would be lost in most."""
+        """Whether it can be given in `target`."""
         if target == self.syntax:
             return True
-        embedded = any(
-            tag >> 16 != _PIXEL_GROUP and _number(value) != 1 for tag, (_, value) in self.values.items()
-        )
-        if embedded and encapsulated(target) and target != RLE:
+        if encapsulated(target) and target != RLE and self._has_overlays_in_pixels():
             return False
         return leads(self.facts, self.syntax, target)
 
+    def _has_overlays_in_pixels(self) -> bool:
+        """Whether there are overlays in bits of pixels that are not stored (retired, PS3.5 §8.1.2): most codecs
+        would lose them."""
+        if encapsulated(self.syntax) and self.syntax != RLE:
+            return False
+        return any(
+            tag & 0xFFFF == _OVERLAY_BITS_ALLOCATED
+            and tag >> 16 != _PIXEL_GROUP
+            and _number(value) != 1
+            and (tag & 0xFFFF0000 | _OVERLAY_DATA) not in self.values
+            for tag, (_, value) in self.values.items()
+        )
+
 
 def _described(raw: bytes, header: Header) -> dict[int, tuple[bytes, bytes]]:
-    """Group 0028, and of overlays where they are. BrokenDicom: the data set cannot be read."""
+    """Group 0028, and of overlays what tells where they are. BrokenDicom: the data set cannot be read."""
     absent = {value.at for value in header.omitted}
     values = {}
     try:
         for key, vr, start, stop in elements.elements(raw, 0, len(raw), header.implicit, absent):
             group, number = key & 0xFFFF, key >> 16
-            if group == _PIXEL_GROUP or (group & 0xFF01 == _OVERLAYS and number == _OVERLAY_BITS_ALLOCATED):
+            if group == _PIXEL_GROUP or (group & 0xFF01 == _OVERLAYS and number in _OVERLAY):
                 values[tag_of_key(key)] = (vr, raw[start:stop])
     except Odd as error:
         raise BrokenDicom("its data set cannot be read", SEND_AGAIN) from error
@@ -311,7 +321,7 @@ def _restated(before: PixelFacts, after: PixelFacts, encoding: Encoding) -> _Cha
         (_PLANAR, before.planar, after.planar),
         (_HIGH_BIT, before.high_bit, after.high_bit),
     ):
-        if was != now:
+        if was != now and (tag != _PLANAR or after.samples > 1):
             changes[tag] = [element(tag, "US", int(now).to_bytes(2, "little"), encoding)]
     return changes
 
