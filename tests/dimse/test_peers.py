@@ -49,11 +49,17 @@ def test_a_caller_is_known_by_title_and_address_together(peers: Peers) -> None:
     assert peers.calling("PACS 2", "127.0.0.1") is None
 
 
+@pytest.mark.parametrize("host", ["pacs", "pacs-1.example.org", "192.0.2.7", "2001:db8::1", "my_pacs"])
+def test_hosts_are_names_and_addresses(peers: Peers, host: str) -> None:
+    assert peers.add(replace(PACS, host=host)).host == host
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"name": "two words"},
         {"name": "a/b"},
+        {"name": ".."},
         {"aet": ""},
         {"aet": "   "},
         {"aet": "SEVENTEEN-LETTERS"},
@@ -62,6 +68,10 @@ def test_a_caller_is_known_by_title_and_address_together(peers: Peers) -> None:
         {"host": ""},
         {"host": "http://pacs"},
         {"host": "pacs example"},
+        {"host": "pacs..example"},
+        {"host": "é.example"},
+        {"host": "a" * 64},
+        {"host": ":::"},
         {"port": 0},
         {"port": 65536},
         {"may": frozenset({"delete"})},

@@ -29,8 +29,8 @@ peers = sa.Table(
 
 # PS3.5 §6.2: default repertoire without backslash and control characters, 16 characters, not all spaces.
 _AE_TITLE = re.compile(r"(?! *$)[ -\[\]-~]{1,16}")
-_HOST = re.compile(r"[\w.-]{1,253}|[0-9A-Fa-f:.]+(%\w+)?")  # a name, or an address of IPv4 or IPv6
-_NAME = re.compile(r"[\w.-]{1,64}")
+_HOST_NAME = re.compile(r"(?!.{254})[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII)  # RFC 1035 §2.3.4
+_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,22 @@ def _peer(row: sa.Row[tuple[object, ...]]) -> Peer:
 
 def _checked(peer: Peer) -> Peer:
     if not _NAME.fullmatch(peer.name):
-        raise BadRequest("the name of a peer is letters, digits, '.', '_' and '-', 64 at most")
+        raise BadRequest("the name of a peer is a letter or digit, then more, '.', '_' and '-', 64 at most")
     if not _AE_TITLE.fullmatch(peer.aet):
         raise BadRequest("an AE title is 1 to 16 characters of ASCII without a backslash (PS3.5 §6.2)")
-    if not _HOST.fullmatch(peer.host) or not 1 <= peer.port <= 65535:
+    if not (_HOST_NAME.fullmatch(peer.host) or _is_address(peer.host)) or not 1 <= peer.port <= 65535:
         raise BadRequest("a peer is at a host and a port from 1 to 65535", "as in pacs.example.org 104")
     if unknown := set(peer.may) - RIGHTS:
         raise BadRequest(f"a peer may {', '.join(sorted(RIGHTS))}, not {', '.join(sorted(unknown))}")
     return Peer(peer.name, peer.aet.strip(), peer.host, peer.port, peer.tls, frozenset(peer.may))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _addresses(host: str) -> Collection[str]:

@@ -247,6 +247,7 @@ def _operation(e: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
                     "404": "no such thing",
                     "409": "contradicts what is there",
                     "424": "another application cannot be reached, or refuses",
+                    **({"502": "the peer does not answer, or refuses"} if e.remote else {}),
                     "503": "cannot be had now",
                 }.items()
             },
