@@ -34,7 +34,7 @@ from kahu.server.pools import Pools
 from kahu.server.services import Services
 from kahu.settings import Settings
 from kahu.tools.shelf import Shelf
-from kahu.work import Ledger, Report, Task, Worker
+from kahu.work import Handler, Ledger, Report, Task, Worker
 
 
 class Kahu:
@@ -76,7 +76,7 @@ class Kahu:
             executor=self.executor,
         )
         self.ourselves = Ourselves(settings.aet, settings.dimse_port, client_context(settings))
-        handlers = {
+        handlers: dict[str, Handler] = {
             "scan": self._scan,
             "case": self.case,
             "send": Sender(self.database, self.places, self.peers, self.transfers, self.ourselves),

@@ -352,6 +352,7 @@ _KINDS = {
         errors.NotAcceptable,
         errors.Conflict,
         errors.Unsupported,
+        errors.RefusedByPeer,
         errors.Unavailable,
         errors.StorageFull,
     )

@@ -13,6 +13,12 @@
 `part10`         an object as a file
 `status`         what statuses mean, in words
 `peers`          the applications that are known here by an AE title: where they are, what they may do
+`reach`          associations that we ask for, and the way out of one that hangs
+`query`          a question as people put it -> an identifier; answers -> rows
+`scu`            what we ask of a peer: C-ECHO, C-FIND
+`transfers`      what is to be sent or retrieved, and how far that is (`course`: one attempt at it)
+`send`           series to a peer: C-STORE
+`retrieve`       studies from a peer: C-GET, C-MOVE to ourselves
 ===============  ==========================================================================================
 
 The doors that others call (C-STORE, C-FIND, C-MOVE, C-GET as SCP) are `kahu.server.dimse`.
