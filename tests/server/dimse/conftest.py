@@ -117,10 +117,10 @@ class Door:
 
 
 @contextmanager
-def opened(home: Path, **options: Any) -> Iterator[Door]:
+def opened(home: Path, listening: socket.socket | None = None, **options: Any) -> Iterator[Door]:
     settings = Settings(home=home, dimse_port=0, **options)
     kahu = Kahu(settings)
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+    with listening or socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
         listener = Listener(kahu.services, listening, server_context(settings))
         listener.start()
         try:

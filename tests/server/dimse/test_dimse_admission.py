@@ -1,5 +1,6 @@
 """Who may call: everybody on loopback, known peers elsewhere, each as far as it may."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_elsewhere_only_known_peers_may_call(guarded: Door) -> None:
         assert guarded.answer(ours).command["Status"] == 0
     log = (guarded.kahu.settings.home / "kahu.log").read_text()
     assert "association rejected: TEST@127.0.0.1: calling AE title not recognized" in log
+
+
+def test_a_peer_with_ipv4_is_known_on_a_socket_for_both(tmp_path: Path, open_door: Any) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("there is no IPv6 here")
+    both = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    with open_door(tmp_path / "home", both, dimse_host="::") as door:
+        door.kahu.peers.add(Peer("here", "TEST", "127.0.0.1", 104))
+        with door.request((VERIFICATION, [IMPLICIT_LE])) as ours:
+            door.ask(ours, C_ECHO)
+            assert door.answer(ours).command["Status"] == 0
 
 
 def test_a_peer_does_what_it_may(guarded: Door) -> None:

@@ -1,5 +1,6 @@
 """The DIMSE port: accepts connections, a thread for each; a slow or hostile peer holds only its own."""
 
+import ipaddress
 import logging
 import socket
 import ssl
@@ -94,7 +95,7 @@ class Listener:
                     log.warning("a connection could not be accepted: %s", error.strerror)
                     time.sleep(0.1)
                 continue
-            connection = _Connection(sock, address[0])
+            connection = _Connection(sock, _ip(address[0]))
             with self._turn:
                 full = len(self._connections) >= MOST_CONNECTIONS
                 if not full:
@@ -103,7 +104,7 @@ class Listener:
                 sock.close()
                 continue
             connection.thread = threading.Thread(
-                target=self._serve, args=(connection,), name=f"dimse {address[0]}", daemon=True
+                target=self._serve, args=(connection,), name=f"dimse {connection.address}", daemon=True
             )
             connection.thread.start()
 
@@ -152,3 +153,10 @@ class Listener:
         with self._turn:
             accepted = sum(connection.session is not None for connection in self._connections)
         return accepted < MOST_ASSOCIATIONS and not self._closing.is_set()
+
+
+def _ip(address: str) -> str:
+    """An IPv4 address as such, though it comes through a socket for IPv6, too: as peers' addresses are written."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
