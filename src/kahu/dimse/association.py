@@ -333,7 +333,7 @@ def _connected(peer: Peer, tls: ssl.SSLContext | None, timeout: float, where: st
     if peer.tls and tls is None:
         raise AssociationLost(f"{where} wants TLS, which is not configured here")
     try:
-        sock = socket.create_connection((peer.host, peer.port), timeout)
+        sock = socket.create_connection((peer.host, peer.port), min(timeout, ARTIM))
     except OSError as error:
         message = f"{where} cannot be reached: {error.strerror or error}"
         raise AssociationLost(message, "check its host and port, and that it runs") from error

@@ -12,7 +12,6 @@ from kahu.dimse import association, identifier
 from kahu.dimse.association import Association, Message
 from kahu.dimse.contexts import to_send
 from kahu.dimse.peers import Peer
-from kahu.dimse.tls import client_context
 from kahu.errors import AssociationLost, AssociationRefused, BadRequest, KahuError, Unavailable
 from kahu.server.dimse.call import Call
 from kahu.server.dimse.find import level_of, read_identifier
@@ -73,13 +72,9 @@ def move(call: Call, message: Message) -> None:
         nothing = Progress(0, failed=[one.sop_instance_uid for one in wanted])
         _end(call, message, UNABLE_TO_SEND, nothing, f"{peer.name} cannot be reached, or rejects us")
         return
-    try:
+    with other:
         send = _sending(call, message, other)
         _send_all(call, message, wanted, send, lambda: call.cancelled(message))
-    except BaseException:
-        other.abort()
-        raise
-    other.release()
 
 
 def _sending(call: Call, message: Message, other: Association) -> Callable[[Located], int | None]:
@@ -130,9 +125,8 @@ def _association_with(call: Call, peer: Peer, wanted: Sequence[Located]) -> Asso
         if kind and kind not in kinds:
             with suppress(Unavailable):
                 kinds[kind] = forms(call.services.database, one)
-    settings = call.services.settings
-    tls = client_context(settings) if peer.tls else None
-    return association.request(peer, to_send(kinds), calling=settings.aet, tls=tls)
+    us = call.services.ourselves
+    return association.request(peer, to_send(kinds), calling=us.aet, tls=us.tls)
 
 
 def _send_all(
