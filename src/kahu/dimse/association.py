@@ -259,11 +259,12 @@ def accept(
     stream.limit(ARTIM)
     try:
         asked = _asked(stream)
-        verdict = asked if isinstance(asked, Reject) else judge(asked)
-        if isinstance(asked, Reject) or isinstance(verdict, Reject):
-            assert isinstance(verdict, Reject)
-            stream.write([pdu.encode_reject(verdict)])
-            stream.end()
+        if isinstance(asked, Reject):
+            _reject(stream, asked)
+            return None
+        verdict = judge(asked)
+        if isinstance(verdict, Reject):
+            _reject(stream, verdict)
             return None
         accepted = Accept(
             asked.called,
@@ -283,6 +284,11 @@ def accept(
     stream.limit(None)
     contexts = _agreed(asked.contexts, accepted, requested=False)
     return Association(stream, asked, accepted, requested=False, contexts=contexts)
+
+
+def _reject(stream: Stream, reject: Reject) -> None:
+    stream.write([pdu.encode_reject(reject)])
+    stream.end()
 
 
 def _asked(stream: Stream) -> Request | Reject:
