@@ -1,20 +1,18 @@
-"""What is sent here: whole or not at all, once, never altered; results pending until they are published."""
+"""What is sent here: whole or not at all, once, never altered."""
 
 import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from pydicom import Dataset
 from sqlalchemy import event
 
-from kahu.catalog import arrive, changes, conflicts, fetch, gallery, schema
-from kahu.catalog.arrive import Result
+from kahu.catalog import arrive, conflicts, fetch
 from kahu.catalog.scope import ALL
-from kahu.errors import BrokenDicom, Conflict, NotDicom, NotFound
+from kahu.errors import BrokenDicom, Conflict, NotDicom
 from kahu.testing import samples
 from kahu.testing.catalogue import Catalogue, open_catalogue
 
@@ -188,132 +186,3 @@ def test_sweeping_leaves_what_is_known(catalogue: Catalogue) -> None:
     assert strange.exists()
     strange.unlink()
     assert len(catalogue.kept()) == 3
-
-
-# Results
-
-
-def result(verdict: Literal["valid", "suspect", "rejected"] = "valid", source: str = "1.2") -> Result:
-    return Result("brain 1.0", verdict, ("because",), (source,))
-
-
-def publish(catalogue: Catalogue, what: Result, task: str = "t", attempt: int = 1) -> None:
-    prepared = arrive.prepare(catalogue.database, catalogue.places, task, attempt)
-    with catalogue.database.write() as db:
-        arrive.publish(db, prepared, what)
-
-
-def nothing_is_seen(catalogue: Catalogue) -> bool:
-    with catalogue.database.read() as db:
-        feed, _ = changes.since(db, 0, ALL)
-    return catalogue.numbers() == (0, 0, 0) and feed == []
-
-
-def test_what_a_task_delivers_is_seen_by_nobody(catalogue: Catalogue) -> None:
-    catalogue.receive(ct(), task="t", attempt=1)
-    assert nothing_is_seen(catalogue)
-    with catalogue.database.read() as db, pytest.raises(NotFound):
-        fetch.locate(db, ct().SOPInstanceUID, ALL)
-
-
-@pytest.mark.parametrize("verdict", ["valid", "suspect"])
-def test_a_published_attempt_appears_whole_and_others_never(
-    catalogue: Catalogue, verdict: Literal["valid", "suspect"]
-) -> None:
-    for attempt in (1, 2):
-        for number in (1, 2, 3):
-            one = ct(number, samples.uid("attempt", attempt))
-            catalogue.receive(one, task="t", attempt=attempt)
-    publish(catalogue, result(verdict), attempt=2)
-    arrive.discard(catalogue.database, catalogue.places, "t")
-    assert catalogue.numbers() == (1, 1, 3)
-    series = catalogue.summary(samples.uid("attempt", 2))
-    assert series.result == gallery.Result("t", "brain 1.0", verdict, ("because",), ("1.2",))
-    assert len(catalogue.kept()) == 3
-    with catalogue.database.read() as db:
-        kinds = {line.kind for line in changes.since(db, 0, ALL)[0]}
-    assert "result" in kinds
-
-
-def test_a_transaction_that_fails_publishes_nothing(catalogue: Catalogue) -> None:
-    catalogue.receive(ct(), task="t", attempt=1)
-    prepared = arrive.prepare(catalogue.database, catalogue.places, "t", 1)
-
-    def publish_and_fail() -> None:
-        with catalogue.database.write() as db:
-            arrive.publish(db, prepared, result())
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        publish_and_fail()
-    assert nothing_is_seen(catalogue)
-    publish(catalogue, result())
-    assert catalogue.numbers() == (1, 1, 1)
-
-
-def test_a_rejected_result_is_seen_by_nobody_but_can_be_told(catalogue: Catalogue) -> None:
-    catalogue.receive(ct(), task="t", attempt=1)
-    publish(catalogue, result("rejected"))
-    assert nothing_is_seen(catalogue)
-    with catalogue.database.read() as db:
-        told = arrive.results_of(db, ["t", "u"])
-    assert told == {"t": {SERIES: result("rejected")}}
-    assert len(catalogue.kept()) == 1
-    arrive.discard(catalogue.database, catalogue.places, "t")
-    assert catalogue.kept() == []
-
-
-def test_a_rejected_result_says_nothing_about_a_series_that_is_known(catalogue: Catalogue) -> None:
-    catalogue.receive(ct(1), task="good", attempt=1)
-    publish(catalogue, result(), "good")
-    catalogue.receive(ct(2), task="bad", attempt=1)
-    publish(catalogue, result("rejected"), "bad")
-    made = catalogue.summary(SERIES).result
-    assert made
-    assert (made.task, made.verdict) == ("good", "valid")
-
-
-def test_an_attempt_that_delivers_an_object_again_has_one(catalogue: Catalogue) -> None:
-    assert not catalogue.receive(ct(), task="t", attempt=1).duplicate
-    assert catalogue.receive(ct(), task="t", attempt=1).duplicate
-    with pytest.raises(Conflict):
-        catalogue.receive(ct(attributes={"WindowCenter": "1"}), task="t", attempt=1)
-    assert len(catalogue.kept()) == 1
-
-
-def test_a_result_that_contradicts_what_is_known_is_kept_aside(catalogue: Catalogue) -> None:
-    first = samples.encode(ct(1))
-    catalogue.receive(first)
-    catalogue.receive(ct(1, attributes={"WindowCenter": "1"}), task="t", attempt=1)
-    prepared = arrive.prepare(catalogue.database, catalogue.places, "t", 1)
-    assert [one.judgement for one in prepared.objects] == ["differs"]
-    with catalogue.database.write() as db:
-        arrive.publish(db, prepared, result())
-    assert stored(catalogue) == first
-    assert [one.door for one in kept_aside(catalogue)] == ["result"]
-
-
-def test_a_result_is_not_published_on_what_has_changed_since(catalogue: Catalogue) -> None:
-    catalogue.receive(ct(), task="t", attempt=1)
-    prepared = arrive.prepare(catalogue.database, catalogue.places, "t", 1)
-    catalogue.receive(ct(attributes={"WindowCenter": "1"}))
-    with pytest.raises(Conflict), catalogue.database.write() as db:
-        arrive.publish(db, prepared, result())
-    assert catalogue.rows(schema.results) == []
-
-
-def test_what_was_made_from_a_series_is_found(catalogue: Catalogue) -> None:
-    catalogue.receive(ct(1, "1.2.3"))
-    catalogue.receive(ct(1), task="t", attempt=1)
-    publish(catalogue, result(source="1.2.3"))
-    with catalogue.database.read() as db:
-        assert [one.uid for one in gallery.made_from(db, "1.2.3", ALL)] == [SERIES]
-        assert gallery.made_from(db, "1.2", ALL) == []
-
-
-def test_discarding_keeps_the_attempt_that_is_named(catalogue: Catalogue) -> None:
-    for attempt in (1, 2, 3):
-        catalogue.receive(ct(), task="t", attempt=attempt)
-    arrive.discard(catalogue.database, catalogue.places, "t", keep_attempt=3)
-    assert [row["attempt"] for row in catalogue.rows(schema.pending)] == [3]
-    assert len(catalogue.kept()) == 1

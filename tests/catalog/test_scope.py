@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kahu.catalog import arrive, changes, fetch, gallery, places, plan, search, tags, thumbnails
+from kahu.catalog import changes, delivered, fetch, gallery, places, plan, search, tags, thumbnails
 from kahu.catalog.scope import ALL, Scope
 from kahu.dicom.query import Match, Query
 from kahu.errors import KahuError, NotFound
@@ -184,9 +184,9 @@ def test_the_feed_tells_nothing_of_it(catalogue: Catalogue, scope: Scope) -> Non
 
 def test_results_made_of_what_is_in_scope_stay_out_of_it(catalogue: Catalogue, scope: Scope) -> None:
     catalogue.receive(samples.instance(series_uid="1.9", rows=8, columns=8), task="t", attempt=1)
-    prepared = arrive.prepare(catalogue.database, catalogue.places, "t", 1)
+    prepared = delivered.prepare(catalogue.database, catalogue.places, "t", 1)
     with catalogue.database.write() as db:
-        arrive.publish(db, prepared, arrive.Result("tool 1", "valid", (), (MINE,)))
+        delivered.publish(db, prepared, delivered.Result("tool 1", "valid", (), (MINE,)))
     with catalogue.database.read() as db:
         assert [one.uid for one in gallery.made_from(db, MINE, ALL)] == ["1.9"]
         assert gallery.made_from(db, MINE, scope) == []

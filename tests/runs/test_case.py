@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kahu import Client
-from kahu.catalog import arrive
+from kahu.catalog import delivered
 from kahu.errors import Conflict
 from kahu.executors import JobState
 from kahu.runs.case import how_far, words_of
@@ -179,7 +179,7 @@ def test_asked_again_nothing_is_computed_twice(home: Home) -> None:
 def test_what_arrives_while_a_result_is_published_is_compared_with_it(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = arrive.publish
+    publish = delivered.publish
     overtaken = iter([Conflict("the catalogue has changed"), Conflict("and again")])
 
     def late(*args: Any) -> None:
@@ -187,7 +187,7 @@ def test_what_arrives_while_a_result_is_published_is_compared_with_it(
             raise error
         publish(*args)
 
-    monkeypatch.setattr(arrive, "publish", late)
+    monkeypatch.setattr(delivered, "publish", late)
     before = home.results()
     task = home.run("overtaken", "mask()")
     assert task["state"] == "done"

@@ -10,7 +10,9 @@
 `record`       objects with their headers read -> rows: scans, arrivals and results all end here
                (`judge`: what is known of them; `parents`: the series, study, patient they belong to)
 `compare`      whether two files hold the same object
-`arrive`       bytes that are sent here -> one object or a refusal; results, pending until published
+`arrive`       bytes that are sent here -> one object or a refusal (`spooling`: while they come; `inbox`: of
+               many at once)
+`delivered`    results, pending until they are published
 `conflicts`    objects that say something else under a UID that we have
 `forget`       what lies nowhere any more, when someone says so
 `search`       a `Query` -> rows; counts, facets (`plan`: a query -> SQL; `matching`: a condition -> SQL;

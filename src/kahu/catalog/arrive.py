@@ -1,36 +1,33 @@
-"""Bytes that are sent here -> one object, or a refusal; results, pending until they are published.
+"""Bytes that are sent here -> one object, or a refusal.
 
 Every door ends here. Success is only said when the bytes are synced and the row is committed. A crash before
 that leaves bytes that no row knows, which `sweep` removes.
 """
 
 import logging
-import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import sqlalchemy as sa
 
-from kahu.catalog import changes
-from kahu.catalog.insert import insert_new
+from kahu.catalog.delivered import deliver, is_held
 from kahu.catalog.judge import Judged, View, judge, look, newcomers, still_true
 from kahu.catalog.known import Kept
 from kahu.catalog.places import Place, Places
 from kahu.catalog.record import one_each, write
-from kahu.catalog.schema import instance_key, locations, pending, results
+from kahu.catalog.schema import instance_key, locations
 from kahu.catalog.spooling import Spooling
 from kahu.db import Database
-from kahu.dicom.header import Header, read_header
+from kahu.dicom.header import Header
 from kahu.errors import FAULT, BytesMissing, Conflict, KahuError, StorageFull
-from kahu.stores import Entry, Found, OwnedStore
+from kahu.stores import Found, OwnedStore
 
 log = logging.getLogger("kahu.catalog")
 
 Door = Literal["stow", "c-store", "import", "result"]
-Verdict = Literal["valid", "suspect", "rejected"]
 
 MOST_ASIDE = 8
 """different objects that are kept aside under one UID: whoever sends more has a fault, and fills no disk"""
@@ -46,38 +43,6 @@ class Received:
     series_instance_uid: str
     duplicate: bool
     """it was known already: the same object, sent again"""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What one attempt at a task delivered, read again and compared with what is known."""
-
-    task: str
-    attempt: int
-    place: Place
-    """Kahu's own store, where the bytes are"""
-    objects: tuple[Judged, ...]
-
-    @property
-    def series_uids(self) -> tuple[str, ...]:
-        """Of the delivered series."""
-        return tuple(dict.fromkeys(each.found.header.series_instance_uid for each in self.objects))
-
-
-@dataclass(frozen=True)
-class Result:
-    """Where a result came from, and what the gate said of it."""
-
-    tool: str
-    """name and version"""
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    """sentences"""
-    sources: tuple[str, ...]
-    """Series Instance UIDs of what the tool worked on"""
-
-
-# Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +152,7 @@ class _Batch:
         if not delivered:
             return
         with self._database.write() as db:
-            self._tell([(one, *_deliver(db, self._place, one)) for one in delivered])
+            self._tell([(one, *_delivered(db, self._place, one)) for one in delivered])
 
     def write(self) -> None:
         """Writes all that nobody knew of in one transaction; and in more, if there are any, those that meet
@@ -248,7 +213,7 @@ def _outcome(db: sa.Connection, place: Place, judged: Judged) -> tuple[Outcome, 
     if judged.judgement == "gone":
         return BytesMissing("it vanished from Kahu's own store as it was received", "send it again"), False
     if judged.judgement != "differs":
-        return _received(judged.found.header, judged.judgement == "same"), not _is_held(place, judged)
+        return _received(judged.found.header, judged.judgement == "same"), not is_held(place, judged)
     aside = _aside(db, place, judged)
     is_new, has_room = judged.digest not in aside, len(aside) < MOST_ASIDE
     where = "kept aside" if has_room or not is_new else "not kept: too many others are kept aside already"
@@ -267,14 +232,6 @@ def _received(header: Header, duplicate: bool) -> Received:
     )
 
 
-def _is_held(place: Place, judged: Judged) -> bool:
-    """Whether Kahu's own store has the same bytes. A copy of what is only borrowed is wanted: that may go."""
-    syntax = judged.found.header.transfer_syntax_uid
-    return judged.judgement == "same" and any(
-        (at.store, at.state, at.transfer_syntax) == (place.id, "ok", syntax) for at in judged.view.others
-    )
-
-
 def _aside(db: sa.Connection, place: Place, judged: Judged) -> set[str | None]:
     """The digests of what is kept aside in Kahu's own store under the UID of an object."""
     key = instance_key(judged.found.header.sop_instance_uid)
@@ -283,119 +240,15 @@ def _aside(db: sa.Connection, place: Place, judged: Judged) -> set[str | None]:
     return set(db.scalars(sa.select(c.digest).where(here)))
 
 
-# Results
-
-
-def _deliver(db: sa.Connection, place: Place, arrival: Arrival) -> tuple[Outcome, bool]:
-    """Remembers what a task has delivered; what becomes of it, and whether its bytes are wanted: not when the
-    attempt has delivered the same object already, or another under its UID."""
-    entry, header = arrival.found.entry, arrival.found.header
-    row = {
-        "task": arrival.task,
-        "attempt": arrival.attempt,
-        "uid": header.sop_instance_uid,
-        "store": place.id,
-        "key": entry.key,
-        "size": entry.size,
-        "stamp": entry.stamp,
-        "digest": arrival.digest,
-    }
-    c = pending.c
-    if db.execute(insert_new(db, pending).values(row).returning(c.id)).first():
-        return _received(header, duplicate=False), True
-    before = db.execute(
-        sa.select(c.key, c.digest).where(
-            c.task == arrival.task, c.attempt == arrival.attempt, c.uid == row["uid"]
-        )
-    ).one()
-    if before.digest == arrival.digest:
-        return _received(header, duplicate=True), before.key == entry.key
-    return Conflict(
-        "two different objects were delivered under one SOP Instance UID", "give each object a UID of its own"
-    ), False
-
-
-def prepare(database: Database, places: Places, task: str, attempt: int) -> Prepared:
-    """Reads again what an attempt has delivered, and compares it with what is known. BytesMissing."""
-    place, store = places.owned()
-    c = pending.c
-    with database.read() as db:
-        rows = db.execute(sa.select(pending).where(c.task == task, c.attempt == attempt).order_by(c.id)).all()
-    found = [_reread(store, Entry(row.key, row.size, row.stamp)) for row in rows]
-    with database.read() as db:
-        views = look(db, place.id, found)
-    judged = (
-        judge(database, places, place.id, each, row.digest, view)
-        for each, row, view in zip(found, rows, views, strict=True)
-    )
-    return Prepared(task, attempt, place, tuple(judged))
-
-
-def _reread(store: OwnedStore, entry: Entry) -> Found:
-    return Found(entry, read_header(lambda offset, length: store.read(entry, offset, length), entry.size))
-
-
-def publish(db: sa.Connection, prepared: Prepared, result: Result) -> None:
-    """Makes a result known, all of it or nothing: part of the caller's transaction.
-
-    Rejected objects stay pending, so nobody sees them; the verdict can be read all the same. An object that
-    contradicts one that is known is kept aside. Conflict: the catalogue has changed since `prepare`; prepare again.
-    """
-    if not prepared.objects:
-        return
-    if result.verdict == "rejected":
-        db.execute(insert_new(db, results), _rows(prepared, result))
-        return
-    done, overtaken = still_true(db, prepared.place.id, prepared.objects)
-    if overtaken:
-        raise Conflict("the catalogue has changed while a result was being published", "try again")
-    wanted = [each for each in done if not _is_held(prepared.place, each)]
-    write(db, prepared.place, wanted, "result")
-    keys = [each.found.entry.key for each in wanted]
-    db.execute(sa.delete(pending).where(pending.c.store == prepared.place.id, pending.c.key.in_(keys)))
-    db.execute(sa.delete(results).where(results.c.series_uid.in_(prepared.series_uids)))
-    db.execute(sa.insert(results), _rows(prepared, result))
-    changes.add(db, "result", prepared.series_uids)
-
-
-def _rows(prepared: Prepared, result: Result) -> list[dict[str, object]]:
-    now = time.time()
-    return [
-        {
-            "series_uid": uid,
-            "task": prepared.task,
-            "tool": result.tool,
-            "verdict": result.verdict,
-            "reasons": list(result.reasons),
-            "sources": list(result.sources),
-            "at": now,
-        }
-        for uid in prepared.series_uids
-    ]
-
-
-def results_of(db: sa.Connection, tasks: Collection[str]) -> dict[str, dict[str, Result]]:
-    """What became of these tasks' results, rejected ones too: by task, then by Series Instance UID."""
-    c = results.c
-    found: dict[str, dict[str, Result]] = {}
-    for row in db.execute(sa.select(results).where(c.task.in_(list(tasks))).order_by(c.series_uid)):
-        result = Result(row.tool, row.verdict, tuple(row.reasons), tuple(row.sources))
-        found.setdefault(row.task, {})[row.series_uid] = result
-    return found
-
-
-def discard(database: Database, places: Places, task: str, *, keep_attempt: int | None = None) -> None:
-    """Removes what is pending of a task, but for one attempt."""
-    _, store = places.owned()
-    c = pending.c
-    condition = c.task == task
-    if keep_attempt is not None:
-        condition = sa.and_(condition, c.attempt != keep_attempt)
-    with database.write() as db:
-        keys = db.scalars(sa.select(c.key).where(condition)).all()
-        db.execute(sa.delete(pending).where(condition))
-    for key in keys:
-        store.delete(key)
+def _delivered(db: sa.Connection, place: Place, arrival: Arrival) -> tuple[Outcome, bool]:
+    """What becomes of a result, and whether its bytes are wanted."""
+    known = deliver(db, place, arrival.found, arrival.digest, arrival.task, arrival.attempt)
+    if known == "differs":
+        return Conflict(
+            "two different objects were delivered under one SOP Instance UID",
+            "give each object a UID of its own",
+        ), False
+    return _received(arrival.found.header, known == "same"), known == "new"
 
 
 def sweep(database: Database, places: Places) -> int:

@@ -8,6 +8,7 @@
 `elements`      tags, VRs, lengths, items as they lie in bytes (PS3.5 §7.1, §7.5)
 `text`          bytes -> text in the character sets of DICOM (PS3.5 §6.1)
 `json_model`    a header -> DICOM JSON Model (PS3.18 annex F), as bytes
+`json_read`     DICOM JSON Model with bulk data -> a file (PS3.18 annex F)
 `query`         QIDO-RS parameters -> `Query` (PS3.18 §8.3.4, PS3.4 C.2.2.2)
 `multipart`     multipart/related, written and read as a stream (PS3.18 §8.6)
 `functional`    attributes of one frame, in functional groups or at the top (PS3.3 C.7.6.16)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kahu.access import Grant
 from kahu.access.tokens import Tokens
-from kahu.catalog import arrive
+from kahu.catalog import delivered
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.errors import Conflict, KahuError
@@ -47,7 +47,7 @@ class CaseHandler:
         have left is removed, and nothing of it is ever seen. CaseFailed: and why."""
         for attempt in range(1, task.attempt):
             self.executor.remove(job.name(task.id, attempt))
-        arrive.discard(self.database, self.places, task.id, keep_attempt=task.attempt)
+        delivered.discard(self.database, self.places, task.id, keep_attempt=task.attempt)
         try:
             self._run(task, report)
         except Lost:  # another attempt is under way, and what was delivered is looked after by that one
@@ -55,10 +55,10 @@ class CaseHandler:
             raise
         except Interrupted:
             self.executor.remove(job.name_of(task), keep_log=True)
-            arrive.discard(self.database, self.places, task.id)
+            delivered.discard(self.database, self.places, task.id)
             raise
         except KahuError:  # the job's folder stays, so that one can look
-            arrive.discard(self.database, self.places, task.id)
+            delivered.discard(self.database, self.places, task.id)
             raise
 
     def _run(self, task: Task, report: Report) -> None:
@@ -86,9 +86,9 @@ class CaseHandler:
     def _publish(self, task: Task, tool: Tool, steps: Mapping[str, float], report: Report) -> None:
         """Finishes the task and makes its result seen: both in one transaction, or neither."""
         study, series = task.payload["study"], task.payload["series"]
-        prepared = arrive.prepare(self.database, self.places, task.id, task.attempt)
+        prepared = delivered.prepare(self.database, self.places, task.id, task.attempt)
         verdict = check(self.database, self.places, prepared, study=study, series=series)
-        result = arrive.Result(f"{tool.name} {tool.version}", verdict.kind, verdict.reasons, (series,))
+        result = delivered.Result(f"{tool.name} {tool.version}", verdict.kind, verdict.reasons, (series,))
         seen = [] if verdict.kind == "rejected" else list(prepared.series_uids)
         told = {
             "verdict": verdict.kind,
@@ -101,14 +101,14 @@ class CaseHandler:
         for last in (False, False, True):
             try:
                 with self.database.write() as db:
-                    arrive.publish(db, prepared, result)
+                    delivered.publish(db, prepared, result)
                     report.finish(told, message, hint, db=db)
                 break
             except Conflict:  # something arrived in between that has to be compared with the result
                 if last:
                     raise
-                prepared = arrive.prepare(self.database, self.places, task.id, task.attempt)
-        arrive.discard(self.database, self.places, task.id, keep_attempt=task.attempt)
+                prepared = delivered.prepare(self.database, self.places, task.id, task.attempt)
+        delivered.discard(self.database, self.places, task.id, keep_attempt=task.attempt)
 
     def _tool(self, task: Task) -> Tool:
         tool = self.shelf.get(task.payload["tool"])

@@ -7,7 +7,7 @@ from pydicom import Dataset
 from pydicom.filereader import read_dataset
 
 from kahu.catalog import fetch
-from kahu.catalog.arrive import Prepared
+from kahu.catalog.delivered import Prepared
 from kahu.catalog.places import Places
 from kahu.catalog.scope import ALL
 from kahu.db import Database
