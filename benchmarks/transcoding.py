@@ -1,6 +1,6 @@
 """How fast pixels change form, side by side: Kahu, pydicom, and the codec alone, which is the limit.
 
-    python benchmarks/codecs.py [ROUNDS]
+    python benchmarks/transcoding.py [ROUNDS]
 
 One CT image of 512 × 512 × 16 bits, smooth with noise, in memory: from uncompressed into each transfer syntax and back,
 as whole files, and as pictures. pydicom does what its installed plug-ins can; "-": it has none for that. Each is run in
