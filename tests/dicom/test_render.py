@@ -248,6 +248,17 @@ def test_palette_colour_is_looked_up() -> None:
         picture(frame, dataset)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_segmented_palette_is_expanded_in_its_byte_order(order: str) -> None:
+    frame, dataset = an_image([[0, 1], [2, 3]], PhotometricInterpretation="PALETTE COLOR")
+    dataset.set_original_encoding(False, order == "<")
+    discrete_then_linear = np.array([0, 2, 0, 0x4000, 1, 2, 0xC000], f"{order}u2").tobytes()
+    for colour in ("Red", "Green", "Blue"):
+        dataset.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [4, 0, 16])
+        dataset.add_new(f"Segmented{colour}PaletteColorLookupTableData", "OW", discrete_then_linear)
+    assert picture(frame, dataset)[..., 0].tolist() == [[0, 0x40], [0x80, 0xC0]]
+
+
 def test_colour_of_sixteen_bits_becomes_eight() -> None:
     frame = np.array([[[0, 0x8000, 0xFFFF]]], np.uint16)
     _, dataset = an_image([[0]], PhotometricInterpretation="RGB", SamplesPerPixel=3)

@@ -135,6 +135,7 @@ def _luts(dataset: Dataset) -> Dataset | None:
     if not found:
         return None
     luts = Dataset()
+    luts.set_original_encoding(*dataset.original_encoding)  # segmented tables lie in its byte order
     for keyword in (*found, *(keyword for keyword in _FOR_LUTS if keyword in dataset)):
         luts[keyword] = dataset[keyword]
     return luts
