@@ -4,6 +4,7 @@ Bytes arrive in a spool beside the objects and are renamed when they are whole. 
 filled for a while, then another, so that what comes together lies together and one sync of a shelf does for many.
 """
 
+import ctypes
 import errno
 import io
 import os
@@ -90,6 +91,8 @@ class OwnedFolder(Folder):
         return removed
 
 
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)  # Linux has it, Python does not
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE
 _MOST_PIECES = 1000  # of one call; the system takes 1024
 
 
@@ -117,14 +120,19 @@ class _Spooled(io.FileIO):
             while left:
                 written = os.writev(self.fileno(), left[:_MOST_PIECES])
                 left = _behind(left, written)
-            # Pages that are written to the disk by now would leave the cache: these are not.
-            os.posix_fadvise(self.fileno(), start, self.tell() - start, os.POSIX_FADV_DONTNEED)
+            _begin_writing(self.fileno(), start, self.tell() - start)
 
     def close(self) -> None:
         if not (self.closed or self.kept):
             with suppress(OSError):  # what cannot be removed now is swept later
                 self.path.unlink()
         super().close()
+
+
+def _begin_writing(descriptor: int, start: int, length: int) -> None:
+    """Has the disk begin to write some of a file, and does not wait: a hint, which not every system takes."""
+    if _sync_file_range:
+        _sync_file_range(descriptor, ctypes.c_int64(start), ctypes.c_int64(length), ctypes.c_uint(_WRITE))
 
 
 def _behind(pieces: "list[ReadableBuffer]", count: int) -> "list[ReadableBuffer]":
