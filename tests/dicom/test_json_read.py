@@ -89,9 +89,9 @@ ATTRIBUTES = {
     "00280010": COUNT.map(lambda v: {"vr": "US", "Value": [abs(n) for n in v]}),
     "00186020": COUNT.map(lambda v: {"vr": "SL", "Value": v}),
     "00200013": COUNT.map(lambda v: {"vr": "IS", "Value": v}),
-    "00281050": st.lists(
-        st.floats(allow_nan=False, allow_infinity=False, width=16), min_size=1, max_size=3
-    ).map(lambda v: {"vr": "DS", "Value": v}),
+    "00281050": st.lists(st.integers(-(10**9), 10**9).map(lambda n: n / 1000), min_size=1, max_size=3).map(
+        lambda v: {"vr": "DS", "Value": v}
+    ),
     "00189087": st.lists(st.floats(), min_size=1).map(
         lambda v: {"vr": "FD", "Value": [n if math.isfinite(n) else unwritable(n) for n in v]}
     ),

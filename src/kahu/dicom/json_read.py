@@ -5,7 +5,6 @@ Text becomes UTF-8, and Specific Character Set says so. Group lengths and group 
 they are given, invalid ones, too; what cannot be written at all is BrokenDicom, which names the attribute.
 """
 
-import binascii
 import math
 import re
 import struct
@@ -200,7 +199,7 @@ def _is_signed(attributes: _Json) -> bool:
 def _binary(name: str, text: object) -> bytes:
     try:
         return b64decode(str(text), validate=True)
-    except binascii.Error:
+    except ValueError:  # not ASCII, or not Base64
         raise _broken(name, "is no Base64") from None
 
 
