@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import entry_points
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,19 @@ def choose_executor(settings: Settings) -> Executor:
     return executor
 
 
+_LOOK = 1000
+"""records after which a log's size is looked at: each look costs as much as writing one"""
+
+
 class _LogFile(logging.handlers.RotatingFileHandler):
     """A log that is left out, and not cried over on the terminal, while its disk is full."""
+
+    def __init__(self, path: Path, size: int, backups: int) -> None:
+        super().__init__(path, maxBytes=size, backupCount=backups, delay=True)
+        self._records = count()
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        return next(self._records) % _LOOK == 0 and bool(super().shouldRollover(record))
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
@@ -160,7 +172,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 def write_logs(settings: Settings) -> None:
     """Logs go to a file in the home that is kept small; they name no patients and no tokens."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(settings.home / "kahu.log", maxBytes=10 << 20, backupCount=3, delay=True)
+    handler = _LogFile(settings.home / "kahu.log", size=10 << 20, backups=3)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name, level in (("kahu", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

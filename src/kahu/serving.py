@@ -19,6 +19,7 @@ from kahu.errors import KahuError
 from kahu.server.app import create
 from kahu.server.connection import MOST, Connection
 from kahu.server.dimse.listener import Listener
+from kahu.server.memory import keep_freed
 from kahu.settings import Settings
 
 GRACE = 3
@@ -84,6 +85,7 @@ def serve(settings: Settings, ready: Callable[[Opened], None]) -> None:
     """Runs the server until SIGINT or SIGTERM. `ready` is called, in a thread of its own, once the doors are
     open."""
     need_token(settings)
+    keep_freed()
     with _prepared(settings, ready) as (server, listening):
         for wish in (signal.SIGINT, signal.SIGTERM):
             # uvicorn has its own handlers while it runs, and raises the signal again when it has stopped

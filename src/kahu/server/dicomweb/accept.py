@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -53,7 +54,12 @@ def wanted(request: Request) -> list[Wanted]:
 
 def parse(texts: Iterable[str]) -> list[Wanted]:
     """The media ranges of Accept headers, best first; of equally good ones, in the order that they are in."""
-    ranges = [_read(text) for text in _RANGE.findall(",".join(texts)) if text.strip()]
+    return list(_parsed(",".join(texts)))
+
+
+@lru_cache(maxsize=256)  # a viewer sends the same a thousand times
+def _parsed(text: str) -> Sequence[Wanted]:
+    ranges = [_read(one) for one in _RANGE.findall(text) if one.strip()]
     return sorted(ranges, key=lambda one: -one.quality) or [Wanted("*/*", None)]
 
 

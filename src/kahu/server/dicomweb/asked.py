@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
+from starlette.datastructures import URL
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -110,21 +112,31 @@ def _asked(rooms: Rooms, request: Request, right: str) -> Asked:
         rooms=rooms,
         grant=grant,
         scope=scope_of(grant),
-        base=f"{request.url.scheme}://{_authority(request)}{quote(request.scope['root_path'])}",
+        base=_door(request),
         study=request.path_params.get("study", ""),
         series=request.path_params.get("series", ""),
         instance=request.path_params.get("instance", ""),
     )
 
 
-def _authority(request: Request) -> str:
-    """Host and port by which the client knows us. Some clients (dicomweb-client) leave out the port: where the
+def _door(request: Request) -> str:
+    """The URL of the door by which a request came."""
+    scope = request.scope
+    server = scope.get("server")
+    origin = _origin(scope["scheme"], request.headers.get("host", ""), server and tuple(server))
+    return f"{origin}{quote(scope['root_path'])}"
+
+
+@lru_cache(maxsize=256)
+def _origin(scheme: str, host: str, server: tuple[str, int | None] | None) -> str:
+    """Scheme, host and port by which the client knows us. Some clients (dicomweb-client) leave out the port: where the
     host is the very address that they are connected to, it is the port that they are connected to.
     """
-    url, server = request.url, request.scope.get("server")
+    headers = [(b"host", host.encode("latin-1"))] if host else []
+    url = URL(scope={"scheme": scheme, "server": server, "path": "/", "headers": headers})
     ports = {"http": 80, "https": 443}
-    if server and url.port is None and server[1] not in (None, ports.get(url.scheme)):
+    if server and url.port is None and server[1] not in (None, ports.get(scheme)):
         direct = {server[0], "localhost"} if server[0] in ("127.0.0.1", "::1") else {server[0]}
         if url.hostname in direct:
-            return f"{url.netloc}:{server[1]}"
-    return url.netloc
+            return f"{scheme}://{url.netloc}:{server[1]}"
+    return f"{scheme}://{url.netloc}"
