@@ -358,9 +358,15 @@ class TestDocument:
         assert answer.json()["hint"]
 
     def test_a_method_that_is_not_taken(self, http: httpx2.Client) -> None:
-        answer = http.patch("/api/me")
-        assert answer.status_code == 405
-        assert "GET" in answer.headers["Allow"]
+        for path, methods in {
+            "/api/me": "GET, HEAD",
+            "/api/stores": "GET, HEAD, POST",
+            "/api/series/1.2/tags/seen": "DELETE, PUT",
+            "/dicomweb/studies/1.2": "DELETE, GET, HEAD, OPTIONS, POST",
+        }.items():
+            answer = http.patch(path)
+            assert answer.status_code == 405
+            assert answer.headers["Allow"] == methods
 
 
 def test_attributes_of_sequences_are_indented_and_strange_values_shown() -> None:

@@ -11,7 +11,7 @@ import msgspec
 from kahu.dimse import scu
 from kahu.dimse.peers import RIGHTS, Right
 from kahu.dimse.peers import Peer as Known
-from kahu.dimse.query import level_of
+from kahu.dimse.question import level_of
 from kahu.errors import Forbidden, KahuError
 from kahu.server.api.endpoint import Ask, Endpoints, Nothing
 from kahu.server.api.stores import Done
@@ -19,6 +19,7 @@ from kahu.server.api.stores import Done
 endpoints = Endpoints()
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Host = Annotated[str, msgspec.Meta(min_length=1)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
@@ -27,7 +28,7 @@ class Peer(msgspec.Struct):
 
     name: str
     aet: str
-    host: str
+    host: Host
     port: Port
     tls: bool = False
     may: list[Right] = msgspec.field(default_factory=lambda: sorted(RIGHTS))
