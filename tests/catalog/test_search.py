@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kahu.catalog import gallery, search, tags
 from kahu.catalog.fold import fold
 from kahu.catalog.scope import ALL, Scope
-from kahu.dicom.attributes import LEVEL_OF, vr_of
-from kahu.dicom.query import Match, Query, QueryLevel
+from kahu.dicom.attributes import LEVEL_OF, Level, vr_of
+from kahu.dicom.query import Match, Query
 from kahu.errors import BadRequest, NotFound
 from kahu.testing import samples
 from kahu.testing.catalogue import Catalogue, open_catalogue
@@ -69,8 +69,8 @@ def find(catalogue: Catalogue, query: Query, scope: Scope = ALL) -> search.Answe
 
 # A plain filter, as the standard says it
 
-LEVELS: list[tuple[QueryLevel, int]] = [("STUDY", 1), ("SERIES", 2), ("IMAGE", 3)]
-UID: dict[QueryLevel, str] = {
+LEVELS: list[tuple[Level, int]] = [("STUDY", 1), ("SERIES", 2), ("IMAGE", 3)]
+UID: dict[Level, str] = {
     "STUDY": "StudyInstanceUID",
     "SERIES": "SeriesInstanceUID",
     "IMAGE": "SOPInstanceUID",
@@ -160,7 +160,7 @@ def matches(draw: st.DrawFn) -> Match:
 )
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_search_finds_what_a_plain_filter_finds(
-    full: Catalogue, level: QueryLevel, conditions: list[Match]
+    full: Catalogue, level: Level, conditions: list[Match]
 ) -> None:
     everything = find(full, Query("IMAGE")).rows
     query = Query(level, tuple(conditions))
@@ -206,7 +206,7 @@ def test_what_is_computed_is_not_matched_and_this_is_said(full: Catalogue) -> No
 
 
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
-def test_pages_join_to_the_whole(full: Catalogue, level: QueryLevel) -> None:
+def test_pages_join_to_the_whole(full: Catalogue, level: Level) -> None:
     whole = find(full, Query(level)).rows
     joined: list[Row] = []
     more = True

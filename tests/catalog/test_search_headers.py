@@ -11,10 +11,11 @@ from pydicom import Dataset
 
 from kahu.catalog import kept, search
 from kahu.catalog.scope import ALL, Scope
-from kahu.dicom.attributes import LEVELS
+from kahu.dicom import attributes
+from kahu.dicom.attributes import UNIQUE, Level
 from kahu.dicom.holds import holds
 from kahu.dicom.match import match_of
-from kahu.dicom.query import Match, Query, QueryLevel
+from kahu.dicom.query import Match, Query
 from kahu.testing import samples
 from kahu.testing.catalogue import Catalogue, open_catalogue
 
@@ -84,12 +85,6 @@ def asked(name: str, value: str, fuzzy: bool = False) -> Match:
     return match
 
 
-UID: dict[QueryLevel, str] = {
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
 INDEXED = {
     "PatientName": ["müller^jörg", "MULLER*", "*ya*", "山田^太郎", "やまだ*", "Noa*\\*[x]*", '""', "*50%_a"],
     "StudyDate": ["20240101", "20240201-", "-20240201", "20240101,20240510-20240520", '""'],
@@ -145,15 +140,15 @@ def test_the_index_and_headers_match_alike(
 def test_an_entity_matches_if_one_of_its_instances_does(
     full: Catalogue,
     naive: Callable[..., set[str]],
-    level: QueryLevel,
+    level: Level,
     indexed: list[Match],
     others: list[Match],
 ) -> None:
     matches = (*indexed, *others)
-    found = [row[UID[level]] for row in find(full, Query(level, matches)).rows]
+    found = [row[UNIQUE[level]] for row in find(full, Query(level, matches)).rows]
     if level != "PATIENT":  # the two stores' patients of one ID are two patients
         assert len(found) == len(set(found))
-    assert set(found) == naive(UID[level], matches)
+    assert set(found) == naive(UNIQUE[level], matches)
 
 
 def test_conditions_within_a_sequence_are_met_by_one_item(full: Catalogue) -> None:
@@ -170,7 +165,7 @@ def test_conditions_within_a_sequence_are_met_by_one_item(full: Catalogue) -> No
 
 
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
-def test_pages_of_what_headers_know_join_to_the_whole(full: Catalogue, level: QueryLevel) -> None:
+def test_pages_of_what_headers_know_join_to_the_whole(full: Catalogue, level: Level) -> None:
     matches = (asked("KVP", "120"), asked("OperatorsName", "Li*"))
     whole = find(full, Query(level, matches))
     assert whole.rows
@@ -227,7 +222,7 @@ def test_attributes_that_were_asked_for_come_from_a_header(full: Catalogue) -> N
 
 
 def test_all_are_those_of_the_level_and_above_without_bulk_data(full: Catalogue) -> None:
-    def extra(level: QueryLevel) -> dict[str, Any]:
+    def extra(level: Level) -> dict[str, Any]:
         return find(full, Query(level, study="1.2.1", include=("all",), limit=1)).extra[0]
 
     assert "00101001" in extra("STUDY")
@@ -241,6 +236,10 @@ def test_all_are_those_of_the_level_and_above_without_bulk_data(full: Catalogue)
 
 def test_the_guide_names_the_index_as_it_is() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "archive" / "search.md").read_text()
-    rows = dict(line.strip("| ").split(" | ") for line in guide.partition("## The index")[2].splitlines()[4:8])
+    rows = dict(
+        line.strip("| ").split(" | ") for line in guide.partition("## The index")[2].splitlines()[4:8]
+    )
     said = {level: tuple(names.split(", ")) for level, names in rows.items()}
-    assert said == dict(zip(("patient", "study", "series", "instance"), LEVELS.values(), strict=True))
+    assert said == dict(
+        zip(("patient", "study", "series", "instance"), attributes.INDEXED.values(), strict=True)
+    )

@@ -15,8 +15,9 @@ import pydicom
 import pytest
 from pydicom.dataset import FileDataset
 
-from kahu.dicom.header import EXPLICIT_BE, Header, Omitted, read_header
+from kahu.dicom.header import Header, Omitted, read_header
 from kahu.dicom.json_model import bulk_base, to_json, value_at
+from kahu.dicom.syntaxes import EXPLICIT_BE
 from kahu.errors import NotDicom
 
 ROOTS = [Path(package.__file__ or "").parent / "data" for package in (pydicom, data_store)]

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from kahu.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from kahu.dimse import association, pdu
 from kahu.dimse.association import Association, Terms
 from kahu.dimse.command import C_ECHO, C_STORE, response
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, proposed
+from kahu.dimse.contexts import VERIFICATION, proposed
 from kahu.dimse.pdu import Answered, Reject, Request
 from kahu.dimse.peers import Peer
 from kahu.errors import AssociationLost, AssociationRefused

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kahu.dicom.syntaxes import EXPLICIT_LE
 from kahu.dimse import association, command, pdu
 from kahu.dimse.association import Association, Terms
-from kahu.dimse.contexts import EXPLICIT_LE, proposed
+from kahu.dimse.contexts import proposed
 from kahu.dimse.pdu import Answered, Request
 from kahu.errors import AssociationLost
 

@@ -7,16 +7,16 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import evt
 
-from kahu.dimse import reach, scu
+from kahu.dimse import contexts, reach, scu
 from kahu.dimse.contexts import VERIFICATION
 from kahu.dimse.peers import Peer
-from kahu.dimse.query import identifier, level_of, row
+from kahu.dimse.question import identifier, level_of, row
 from kahu.dimse.reach import Ourselves
 from kahu.errors import AssociationLost, AssociationRefused, BadRequest, RefusedByPeer
 from kahu.testing import samples
 
 US = Ourselves("KAHU")
-FIND = scu.STUDY_FIND
+FIND = contexts.STUDY_FIND
 
 
 def at(port: int) -> Peer:

@@ -16,7 +16,7 @@ from pynetdicom import evt
 
 from kahu.catalog import fetch
 from kahu.catalog.scope import ALL
-from kahu.dimse import scu
+from kahu.dimse import contexts
 from kahu.dimse.peers import Peer
 from kahu.dimse.transfers import Part
 from kahu.testing import samples
@@ -95,8 +95,8 @@ class Archive:
 
 
 CONTEXTS = [
-    (scu.STUDY_FIND,),
-    (scu.STUDY_GET,),
+    (contexts.STUDY_FIND,),
+    (contexts.STUDY_GET,),
     (CTImageStorage, [ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless], True, True),
 ]
 
@@ -254,7 +254,7 @@ def test_an_object_that_contradicts_ours_is_refused_and_kept_aside(
 
 def test_a_peer_that_only_moves_needs_us_to_listen(home: Any, pynetdicom_peer: Callable[..., Peer]) -> None:
     archive = Archive(*slices(1))
-    peer = pynetdicom_peer([(scu.STUDY_FIND,), (scu.STUDY_MOVE,)], archive.handlers)
+    peer = pynetdicom_peer([(contexts.STUDY_FIND,), (contexts.STUDY_MOVE,)], archive.handlers)
     task = home.ended(home.retrieve(peer, STUDY))
     assert "does not listen" in task.message
     assert "--dimse-port" in task.hint

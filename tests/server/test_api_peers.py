@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from kahu.access import Grant
 from kahu.app import Kahu
-from kahu.dimse import scu
+from kahu.dimse import contexts
 from kahu.server.app import create
 from kahu.server.dimse.listener import Listener
 from kahu.settings import Settings
@@ -322,8 +322,8 @@ def mover(here: Side) -> Iterator[Callable[..., None]]:
                 yield 0xFF00, ds
 
         entity = AE("MOVER")
-        entity.add_supported_context(scu.STUDY_FIND)
-        entity.add_supported_context(scu.STUDY_MOVE)
+        entity.add_supported_context(contexts.STUDY_FIND)
+        entity.add_supported_context(contexts.STUDY_MOVE)
         server = entity.start_server(
             ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find), (evt.EVT_C_MOVE, move)]
         )

@@ -16,7 +16,7 @@ from kahu.catalog.matching import Condition, is_like
 from kahu.catalog.schema import instance_key, instances, patients, series, studies
 from kahu.catalog.scope import Scope
 from kahu.dicom.attributes import Level
-from kahu.dicom.query import Match, Query, QueryLevel
+from kahu.dicom.query import Match, Query
 
 FEW = 1000
 """ids that are tried one by one"""
@@ -31,7 +31,7 @@ _KEY: dict[Level, sa.Column[Any]] = {
 }
 # What ids are looked for, given the level of the query and that of the condition: a column of the query's own
 # tables, and a way to it from the condition's.
-_IDS: dict[tuple[QueryLevel, Level], tuple[sa.Column[Any], sa.Column[Any], sa.FromClause]] = {
+_IDS: dict[tuple[Level, Level], tuple[sa.Column[Any], sa.Column[Any], sa.FromClause]] = {
     ("PATIENT", "PATIENT"): (patients.c.id, patients.c.id, patients),
     ("PATIENT", "STUDY"): (patients.c.id, studies.c.patient, studies),
     ("PATIENT", "SERIES"): (patients.c.id, studies.c.patient, series.join(studies)),

@@ -11,15 +11,15 @@ import zstandard
 
 from kahu.catalog import plain
 from kahu.catalog.hierarchy import omitted
-from kahu.catalog.plan import COMPUTED, LEVELS, plan_of
+from kahu.catalog.plan import COMPUTED, plan_of
 from kahu.catalog.schema import instances, patients, series, studies
 from kahu.catalog.scope import Scope
 from kahu.dicom import json_model
-from kahu.dicom.attributes import LEVEL_OF, Level
+from kahu.dicom.attributes import LEVEL_OF, LEVELS, Level
 from kahu.dicom.holds import holds, tag_name
 from kahu.dicom.levels import level_of, of_levels
 from kahu.dicom.match import Match
-from kahu.dicom.query import ALL, Query, QueryLevel
+from kahu.dicom.query import ALL, Query
 
 SECONDS = 5.0
 """how long headers are read for one answer"""
@@ -126,7 +126,7 @@ def _pruned(attributes: Attributes, paths: _Paths) -> Attributes:
 
 
 def _headers_below(
-    db: sa.Connection, query: Query, scope: Scope, ids: Sequence[Any], level: QueryLevel
+    db: sa.Connection, query: Query, scope: Scope, ids: Sequence[Any], level: Level
 ) -> list[tuple[Any, bytes]]:
     """For entities of the query's level, those of a level below (or their own) that meet the query's indexed
     conditions: for each, the entity's id and the key of an instance."""
@@ -142,7 +142,7 @@ def _headers_below(
 _MINE, _OWN, _OF = instances.alias("mine"), series.alias("own"), studies.alias("of_patient")
 
 
-def _an_instance(level: QueryLevel, scope: Scope) -> sa.ColumnElement[bytes]:
+def _an_instance(level: Level, scope: Scope) -> sa.ColumnElement[bytes]:
     """The key of one visible instance of an entity."""
     if level == "IMAGE":
         return instances.c.key

@@ -8,20 +8,18 @@ import msgspec
 import sqlalchemy as sa
 
 from kahu.catalog import columns, plain
-from kahu.catalog.plan import LEVELS
-from kahu.dicom.attributes import Level
-from kahu.dicom.query import QueryLevel
+from kahu.dicom.attributes import LEVELS, Level
 
 AT_ONCE = 1000
 """ids in one statement"""
 
-KEY: dict[QueryLevel, str] = {
+KEY: dict[Level, str] = {
     "PATIENT": "patients.id",
     "STUDY": "studies.id",
     "SERIES": "series.id",
     "IMAGE": "instances.key",
 }
-_JOINED: dict[QueryLevel, str] = {
+_JOINED: dict[Level, str] = {
     "PATIENT": "patients",
     "STUDY": "studies JOIN patients ON patients.id = studies.patient",
     "SERIES": "series JOIN studies ON studies.id = series.study JOIN patients ON patients.id = studies.patient",
@@ -32,7 +30,7 @@ _JOINED: dict[QueryLevel, str] = {
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def rows(db: sa.Connection, level: QueryLevel, ids: Sequence[Any]) -> list[dict[str, str]]:
+def rows(db: sa.Connection, level: Level, ids: Sequence[Any]) -> list[dict[str, str]]:
     """The index attributes with a value of entities and those above them, keyword -> text, in the order of
     `ids`."""
     sql, read = _reader(level)
@@ -44,7 +42,7 @@ def rows(db: sa.Connection, level: QueryLevel, ids: Sequence[Any]) -> list[dict[
 
 
 @cache
-def _reader(level: QueryLevel) -> tuple[str, Callable[[Sequence[Any]], dict[str, str]]]:
+def _reader(level: Level) -> tuple[str, Callable[[Sequence[Any]], dict[str, str]]]:
     """What to ask for, and how the values of a row become attributes."""
     texts: list[tuple[str, str]] = []
     objects: list[str] = []

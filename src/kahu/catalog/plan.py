@@ -25,8 +25,8 @@ from kahu.catalog.schema import (
     tags,
 )
 from kahu.catalog.scope import Scope
-from kahu.dicom.attributes import LEVEL_OF, Level
-from kahu.dicom.query import Match, Query, QueryLevel
+from kahu.dicom.attributes import LEVEL_OF, LEVELS, Level
+from kahu.dicom.query import Match, Query
 
 _UID = re.compile(r"\d+(\.\d*)+")
 
@@ -51,20 +51,19 @@ COMPUTED = frozenset(
 )
 """attributes of answers that stand in no object"""
 
-JOINED: dict[QueryLevel, sa.FromClause] = {
+JOINED: dict[Level, sa.FromClause] = {
     "PATIENT": patients,
     "STUDY": studies.join(patients),
     "SERIES": series.join(studies).join(patients),
     "IMAGE": instances.join(series).join(studies).join(patients),
 }
-LEVELS: tuple[Level, ...] = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 
 
 @dataclass
 class Plan:
     """A query, as SQL."""
 
-    level: QueryLevel
+    level: Level
     conditions: dict[Level, list[Condition]]
     """of the query's level and those above, each on columns of the level's table alone"""
     kept: tuple[Match, ...] = ()

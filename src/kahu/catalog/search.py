@@ -13,7 +13,8 @@ from kahu.catalog.matching import Condition
 from kahu.catalog.plan import JOINED, Plan, plan_of
 from kahu.catalog.schema import instances, patients, results, series, series_stores, stores, studies, tags
 from kahu.catalog.scope import Scope
-from kahu.dicom.query import ALL, Query, QueryLevel
+from kahu.dicom.attributes import Level
+from kahu.dicom.query import ALL, Query
 
 MOST = 50_000
 """rows in an answer, however many were asked for"""
@@ -74,7 +75,7 @@ def _cross(element: Any, compiler: Any, **options: Any) -> str:
     return f"{' CROSS JOIN '.join(tables)} ON {compiler.process(element.onclause, **options)}"
 
 
-_OWN: dict[QueryLevel, tuple[sa.FromClause, sa.FromClause]] = {
+_OWN: dict[Level, tuple[sa.FromClause, sa.FromClause]] = {
     "PATIENT": (patients, patients),
     "STUDY": (studies, studies),
     "SERIES": (
@@ -87,7 +88,7 @@ _OWN: dict[QueryLevel, tuple[sa.FromClause, sa.FromClause]] = {
     ),
 }
 """the tables that an order needs: to be walked in that order, and to be asked for some rows"""
-_ORDER: dict[QueryLevel, tuple[sa.ColumnElement[Any], ...]] = {
+_ORDER: dict[Level, tuple[sa.ColumnElement[Any], ...]] = {
     "PATIENT": (patients.c.id.desc(),),
     "STUDY": (studies.c.date.desc(), studies.c.id.desc()),
     "SERIES": (studies.c.date.desc(), studies.c.id.desc(), series.c.number.nulls_last(), series.c.id),
@@ -99,7 +100,7 @@ _ORDER: dict[QueryLevel, tuple[sa.ColumnElement[Any], ...]] = {
         instances.c.uid,
     ),
 }
-_KEY: dict[QueryLevel, sa.Column[Any]] = {
+_KEY: dict[Level, sa.Column[Any]] = {
     "PATIENT": patients.c.id,
     "STUDY": studies.c.id,
     "SERIES": series.c.id,

@@ -4,11 +4,13 @@ Attributes are named by their keyword (PS3.6) everywhere but in DICOM JSON, wher
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, private_dictionary_VR, tag_for_keyword
 
 Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""from the top"""
 
 # What the catalogue reads from every object. Order is the order of columns in tables that people see.
 PATIENT = (
@@ -88,14 +90,21 @@ IMAGE = (
     "AcquisitionDateTime",
 )
 
-LEVELS: dict[Level, tuple[str, ...]] = {
+INDEXED: dict[Level, tuple[str, ...]] = {
     "PATIENT": PATIENT,
     "STUDY": STUDY,
     "SERIES": SERIES,
     "IMAGE": IMAGE,
 }
+UNIQUE: dict[Level, str] = {
+    "PATIENT": "PatientID",
+    "STUDY": "StudyInstanceUID",
+    "SERIES": "SeriesInstanceUID",
+    "IMAGE": "SOPInstanceUID",
+}
+"""what names an entity of each level (PS3.4 C.3)"""
 INDEX: tuple[str, ...] = PATIENT + STUDY + SERIES + IMAGE
-LEVEL_OF: dict[str, Level] = {keyword: level for level, keywords in LEVELS.items() for keyword in keywords}
+LEVEL_OF: dict[str, Level] = {keyword: level for level, keywords in INDEXED.items() for keyword in keywords}
 
 # One of them holds the pixels (PS3.3 C.7.6.3, C.7.6.24, C.7.6.25).
 PIXEL_DATA: dict[int, str] = {

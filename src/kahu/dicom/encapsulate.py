@@ -10,7 +10,7 @@ import numpy as np
 
 from kahu.dicom.rewrite import Encoding, element, head
 
-__all__ = ["Encapsulated", "encapsulated"]
+__all__ = ["Encapsulated", "fragmented"]
 
 _OFFSETS, _LENGTHS, _PIXEL_DATA = 0x7FE00001, 0x7FE00002, 0x7FE00010
 _ITEM = struct.Struct("<HHI")
@@ -44,7 +44,7 @@ class Encapsulated:
         yield _END
 
 
-def encapsulated(frames: Iterable[bytes]) -> Encapsulated:
+def fragmented(frames: Iterable[bytes]) -> Encapsulated:
     """The pixel data element in explicit VR little endian, one fragment for each of `frames`.
 
     Offsets stand in the basic table; where they do not fit into its 32 bits, in the extended one, whose elements

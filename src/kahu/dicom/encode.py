@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from kahu.dicom.facts import PixelFacts
 from kahu.dicom.pixels import laid_out
 from kahu.dicom.rle import run_lengths
+from kahu.dicom.syntaxes import JPEG, JPEG_BASELINE, RLE
 from kahu.errors import BrokenDicom
 
-__all__ = ["RLE", "encode", "encoded_facts", "fits", "jpeg_in_xl"]
-
-RLE = "1.2.840.10008.1.2.5"
-_JPEG = "1.2.840.10008.1.2.4."
+__all__ = ["encode", "encoded_facts", "fits", "jpeg_in_xl"]
 
 _QUALITY = 90  # of lossy JPEG: no difference is seen at once, and a fifth of the bytes is left
 _HEADERS = 4096  # bytes
@@ -207,21 +205,21 @@ _SUBSAMPLED = dict.fromkeys(_COLOUR, "YBR_FULL_422")
 
 _ENCODINGS = {
     RLE: _Encoding(_rle, _ALL, allocated=(8, 16, 32), stored=range(1, 33)),
-    _JPEG + "57": _Encoding(_lossless_jpeg, _ALL, stored=range(2, 17)),
-    _JPEG + "70": _Encoding(_lossless_jpeg, _ALL, stored=range(2, 17)),
-    _JPEG + "80": _Encoding(_jpeg_ls, _ALL, stored=range(2, 17)),
-    _JPEG + "90": _J2K,
-    _JPEG + "110": _XL,
-    _JPEG + "201": _HTJ2K,
-    _JPEG + "202": _HTJ2K,
+    JPEG + "57": _Encoding(_lossless_jpeg, _ALL, stored=range(2, 17)),
+    JPEG + "70": _Encoding(_lossless_jpeg, _ALL, stored=range(2, 17)),
+    JPEG + "80": _Encoding(_jpeg_ls, _ALL, stored=range(2, 17)),
+    JPEG + "90": _J2K,
+    JPEG + "110": _XL,
+    JPEG + "201": _HTJ2K,
+    JPEG + "202": _HTJ2K,
     # In these an image may lose something. It does not have to, and here it does not.
-    _JPEG + "81": _Encoding(_jpeg_ls, _GREY | _COLOUR, stored=range(2, 17)),
-    _JPEG + "91": replace(_J2K, photometrics=_GREY | _COLOUR),
-    _JPEG + "112": _XL,
-    _JPEG + "203": replace(_HTJ2K, photometrics=_GREY | _COLOUR),
+    JPEG + "81": _Encoding(_jpeg_ls, _GREY | _COLOUR, stored=range(2, 17)),
+    JPEG + "91": replace(_J2K, photometrics=_GREY | _COLOUR),
+    JPEG + "112": _XL,
+    JPEG + "203": replace(_HTJ2K, photometrics=_GREY | _COLOUR),
     # In these it must.
-    _JPEG + "50": _Encoding(
+    JPEG_BASELINE: _Encoding(
         _jpeg, _GREY | _COLOUR, allocated=(8,), stored=range(8, 9), signed=False, become=_SUBSAMPLED
     ),
-    _JPEG + "51": _Encoding(_jpeg, _GREY, allocated=(16,), stored=range(12, 13), signed=False),
+    JPEG + "51": _Encoding(_jpeg, _GREY, allocated=(16,), stored=range(12, 13), signed=False),
 }

@@ -1,4 +1,5 @@
-"""File meta information, as an object keeps it when its transfer syntax changes (PS3.10 §7.1)."""
+"""File meta information: of an object that comes without, and as one keeps it when its transfer syntax changes
+(PS3.10 §7.1)."""
 
 from collections.abc import Iterator
 
@@ -6,15 +7,21 @@ from kahu import __version__
 from kahu.dicom.elements import LONG, explicit, tag_of_key, uint32
 from kahu.dicom.rewrite import Encoding, element
 
-__all__ = ["IMPLEMENTATION_CLASS", "IMPLEMENTATION_VERSION", "restated"]
+__all__ = ["IMPLEMENTATION_CLASS", "IMPLEMENTATION_VERSION", "restated", "stated"]
 
 IMPLEMENTATION_CLASS = "2.25.113557212825420974890901056720309145232"
 IMPLEMENTATION_VERSION = f"KAHU_{__version__}"[:16]
 
 _PREFIX = bytes(128) + b"DICM"
 _LENGTH, _VERSION, _SOP_CLASS, _SOP_INSTANCE = 0x00020000, 0x00020001, 0x00020002, 0x00020003
-_SYNTAX, _CLASS, _NAME = 0x00020010, 0x00020012, 0x00020013
+_SYNTAX, _CLASS, _NAME, _SOURCE = 0x00020010, 0x00020012, 0x00020013, 0x00020016
 _EXPLICIT = Encoding()
+
+
+def stated(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, source: str) -> bytes:
+    """Preamble, prefix and group 2 for a data set that comes without. `source`: the AE title that it came from."""
+    known = {_SOURCE: _text(_SOURCE, "AE", source)}
+    return _written(known, sop_class_uid, sop_instance_uid, transfer_syntax)
 
 
 def restated(head: bytes, sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> bytes:
@@ -23,7 +30,13 @@ def restated(head: bytes, sop_class_uid: str, sop_instance_uid: str, transfer_sy
     Elements that `head` has stay; what it lacks and the standard wants is added. The preamble, in which another
     format might find its way in the file, is empty.
     """
-    stated = dict(_elements(head))
+    return _written(dict(_elements(head)), sop_class_uid, sop_instance_uid, transfer_syntax)
+
+
+def _written(
+    stated: dict[int, bytes], sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str
+) -> bytes:
+    """With these elements, and with what they lack."""
     stated.setdefault(_VERSION, element(_VERSION, "OB", b"\0\1", _EXPLICIT))
     stated.setdefault(_SOP_CLASS, _text(_SOP_CLASS, "UI", sop_class_uid))
     stated.setdefault(_SOP_INSTANCE, _text(_SOP_INSTANCE, "UI", sop_instance_uid))

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from kahu.dicom.facts import PixelFacts
 from kahu.dicom.header import PixelData, ReadAt
 from kahu.dicom.pixels import decode, native
-from kahu.dicom.syntaxes import encapsulated, is_video
+from kahu.dicom.syntaxes import EXPLICIT_BE, IMPLICIT_LE, encapsulated, is_video
 from kahu.errors import BrokenDicom, NotAcceptable, NotFound
 
 __all__ = [
@@ -38,7 +38,6 @@ Range = tuple[int, int]
 Ranges = tuple[Range, ...]
 """Where one frame lies: (offset, length) of each piece, in order."""
 
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 _PIECE = np.dtype([("offset", "<u8"), ("length", "<u4")])  # as `pack` writes it
 
@@ -79,7 +78,7 @@ class Frames:
 def _syntax_of(dataset: Dataset) -> str:
     """Of a dataset in memory; the default where nothing is stated (PS3.5 §10)."""
     meta = getattr(dataset, "file_meta", None) or Dataset()
-    return str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+    return str(meta.get("TransferSyntaxUID") or IMPLICIT_LE)
 
 
 def read_frame(
@@ -96,7 +95,7 @@ def read_frame(
     """
     _check_number(number, facts.frames)
     if not encapsulated(transfer_syntax):
-        return native_frame(read, facts, pixels, number, words=transfer_syntax == _BIG_ENDIAN)
+        return native_frame(read, facts, pixels, number, words=transfer_syntax == EXPLICIT_BE)
     if packed is not None:
         ranges = packed_range(packed, number)
     else:

@@ -18,6 +18,7 @@ import zstandard
 from kahu.dicom import elements, odd, text
 from kahu.dicom.attributes import INDEX, keyword_of, tag_of
 from kahu.dicom.elements import LONG, SHORT, Odd, key_of_tag, tag_of_key
+from kahu.dicom.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from kahu.dicom.walk import CHARACTER_SET, COPY_AGAIN, Omitted, PixelData, ReadAt, Walked, walk
 from kahu.errors import BrokenDicom, NotDicom
 
@@ -32,11 +33,8 @@ __all__ = [
     "read_header",
 ]
 
-IMPLICIT_LE = "1.2.840.10008.1.2"
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
-EXPLICIT_BE = "1.2.840.10008.1.2.2"
 # Deflated: the data set itself, and two that refer to pixels elsewhere.
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+DEFLATED = frozenset({DEFLATED_LE, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")

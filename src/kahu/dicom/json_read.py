@@ -17,7 +17,7 @@ import msgspec
 
 from kahu.dicom.attributes import PIXEL_DATA, one_vr, vr_of_tag
 from kahu.dicom.elements import LONG, SHORT, UNDEFINED
-from kahu.dicom.encapsulate import encapsulated
+from kahu.dicom.encapsulate import fragmented
 from kahu.dicom.file_meta import restated
 from kahu.dicom.rewrite import Encoding, element, head
 from kahu.errors import BadRequest, BrokenDicom
@@ -168,7 +168,7 @@ class _Writer:
         if bulk.transfer_syntax:
             if tag not in PIXEL_DATA:
                 raise _broken(name, "cannot be compressed")
-            yield from encapsulated(b"".join(part()) for part in bulk.parts)
+            yield from fragmented(b"".join(part()) for part in bulk.parts)
             return
         if vr.encode() in SHORT and bulk.length > 0xFFFE:
             vr = "UN"  # PS3.5 §6.2.2

@@ -3,18 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydicom import DataElement, Dataset
 
-from kahu.dicom.attributes import name_of, tag_of
+from kahu.dicom.attributes import Level, name_of, tag_of
 from kahu.dicom.match import Match, MatchKind, match_of, vr_of_attribute
 from kahu.dicom.text import quietly
 from kahu.errors import BadRequest
 
-__all__ = ["ALL", "Match", "MatchKind", "Query", "QueryLevel", "from_identifier", "parse"]
-
-QueryLevel = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
+__all__ = ["ALL", "Match", "MatchKind", "Query", "from_identifier", "parse"]
 
 ALL = "all"
 """In `Query.include`: every attribute that is known (``includefield=all``)."""
@@ -24,7 +22,7 @@ ALL = "all"
 class Query:
     """What is asked for: the entities of one level that meet every one of `matches`."""
 
-    level: QueryLevel
+    level: Level
     matches: tuple[Match, ...] = ()
     include: tuple[str, ...] = ()
     """keywords (or hex tags) to answer besides those that are always answered, those within sequences behind
@@ -63,7 +61,7 @@ _FIRST_TAG = 0x00080000
 
 
 def parse(
-    params: Iterable[tuple[str, str]], level: QueryLevel, study: str = "", series: str = ""
+    params: Iterable[tuple[str, str]], level: Level, study: str = "", series: str = ""
 ) -> tuple[Query, tuple[str, ...]]:
     """The query that the parameters of a QIDO-RS search say, and the names that mean nothing to us.
 
@@ -103,7 +101,7 @@ def parse(
     return query, tuple(dict.fromkeys(ignored))
 
 
-def from_identifier(identifier: Dataset, level: QueryLevel, *, fuzzy: bool = False) -> Query:
+def from_identifier(identifier: Dataset, level: Level, *, fuzzy: bool = False) -> Query:
     """The query that the identifier of a C-FIND request says (PS3.4 C.4.1.1.3); every key is also included.
 
     `fuzzy`: fuzzy semantic matching of names has been negotiated. A sequence is matched by its first item.

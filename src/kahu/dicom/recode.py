@@ -6,21 +6,18 @@ Where the standard leaves it to the sender whether something is lost, nothing is
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from kahu.dicom.encode import RLE, encode, encoded_facts, fits, jpeg_in_xl
+from kahu.dicom.encode import encode, encoded_facts, fits, jpeg_in_xl
 from kahu.dicom.facts import PixelFacts
 from kahu.dicom.pixels import colour_of, jpeg_of_xl, laid_out, native, stored
 from kahu.dicom.rle import run_lengths, run_lengths_undone
-from kahu.dicom.syntaxes import KNOWN, encapsulated
+from kahu.dicom.syntaxes import JPEG, JPEG_BASELINE, JPEG_IN_XL, KNOWN, RLE, encapsulated
 from kahu.errors import NotAcceptable
 
-__all__ = ["JPEG_IN_XL", "RLE", "Way", "can_give", "frame_in", "leads", "not_acceptable", "way_between"]
-
-JPEG_IN_XL = "1.2.840.10008.1.2.4.111"
-_LOSSY_JPEG = "1.2.840.10008.1.2.4.50"
+__all__ = ["Way", "can_give", "frame_in", "leads", "not_acceptable", "way_between"]
 
 # Every frame of these is one of that as it is.
 _CONTAINED = {
-    f"1.2.840.10008.1.2.4.{general}": frozenset(f"1.2.840.10008.1.2.4.{one}" for one in special)
+    f"{JPEG}{general}": frozenset(f"{JPEG}{one}" for one in special)
     for general, special in (
         (57, (70,)),
         (81, (80,)),
@@ -82,8 +79,8 @@ def way_between(facts: PixelFacts, source: str, target: str) -> Way | None:
     if source in _CONTAINED.get(target, ()):
         return Way(facts, None)
     if target == JPEG_IN_XL:
-        return Way(facts, jpeg_in_xl) if source == _LOSSY_JPEG else None
-    if (source, target) == (JPEG_IN_XL, _LOSSY_JPEG):
+        return Way(facts, jpeg_in_xl) if source == JPEG_BASELINE else None
+    if (source, target) == (JPEG_IN_XL, JPEG_BASELINE):
         return Way(facts, jpeg_of_xl)
     if not encapsulated(source):
         if not encapsulated(target):

@@ -38,7 +38,7 @@ def element(tag: int, vr: str, value: bytes, encoding: Encoding) -> bytes:
     """An element whose value is given in little endian; its length is made even."""
     if encoding.big_endian and vr in NUMBER_SIZES:
         value = turned(value, NUMBER_SIZES[vr])
-    padding = b"" if len(value) % 2 == 0 else b" " if vr in ("CS", "DS", "IS", "LO", "SH") else b"\0"
+    padding = b"" if len(value) % 2 == 0 else b" " if vr in ("AE", "CS", "DS", "IS", "LO", "SH") else b"\0"
     return head(tag, vr, len(value) + len(padding), encoding) + value + padding
 
 

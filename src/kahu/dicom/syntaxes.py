@@ -6,7 +6,30 @@ A table, from which frames are decoded, objects are transcoded, and the document
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["KNOWN", "TransferSyntax", "encapsulated", "is_video"]
+__all__ = [
+    "DEFLATED_LE",
+    "EXPLICIT_BE",
+    "EXPLICIT_LE",
+    "IMPLICIT_LE",
+    "JPEG",
+    "JPEG_BASELINE",
+    "JPEG_IN_XL",
+    "KNOWN",
+    "RLE",
+    "TransferSyntax",
+    "encapsulated",
+    "is_video",
+]
+
+IMPLICIT_LE = "1.2.840.10008.1.2"
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+DEFLATED_LE = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BE = "1.2.840.10008.1.2.2"
+RLE = "1.2.840.10008.1.2.5"
+JPEG = "1.2.840.10008.1.2.4."
+"""how the UIDs of all codecs of the JPEG family begin, and those of videos"""
+JPEG_BASELINE = JPEG + "50"
+JPEG_IN_XL = JPEG + "111"
 
 Codec = Literal[
     "native",
@@ -38,47 +61,43 @@ class TransferSyntax:
     """Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1) of what is lossy always"""
 
 
-_JPEG = "1.2.840.10008.1.2.4."
-
 KNOWN = {
     syntax.uid: syntax
     for syntax in (
-        TransferSyntax("1.2.840.10008.1.2", "Implicit VR Little Endian", "native"),
-        TransferSyntax("1.2.840.10008.1.2.1", "Explicit VR Little Endian", "native"),
-        TransferSyntax("1.2.840.10008.1.2.1.99", "Deflated Explicit VR Little Endian", "native"),
-        TransferSyntax("1.2.840.10008.1.2.2", "Explicit VR Big Endian", "big endian"),
+        TransferSyntax(IMPLICIT_LE, "Implicit VR Little Endian", "native"),
+        TransferSyntax(EXPLICIT_LE, "Explicit VR Little Endian", "native"),
+        TransferSyntax(DEFLATED_LE, "Deflated Explicit VR Little Endian", "native"),
+        TransferSyntax(EXPLICIT_BE, "Explicit VR Big Endian", "big endian"),
         TransferSyntax(
             "1.2.840.10008.1.2.1.98",
             "Encapsulated Uncompressed Explicit VR Little Endian",
             "native",
             given=False,
         ),
-        TransferSyntax("1.2.840.10008.1.2.5", "RLE Lossless", "rle"),
-        TransferSyntax(_JPEG + "57", "JPEG Lossless (Process 14)", "lossless jpeg"),
-        TransferSyntax(_JPEG + "70", "JPEG Lossless SV1", "lossless jpeg"),
-        TransferSyntax(_JPEG + "80", "JPEG-LS Lossless", "jpeg-ls"),
-        TransferSyntax(_JPEG + "90", "JPEG 2000 (Lossless Only)", "jpeg 2000"),
-        TransferSyntax(_JPEG + "92", "JPEG 2000 Part 2 (Lossless Only)", "jpeg 2000", given=False),
-        TransferSyntax(_JPEG + "110", "JPEG XL Lossless", "jpeg xl"),
-        TransferSyntax(_JPEG + "201", "High-Throughput JPEG 2000 (Lossless Only)", "jpeg 2000"),
-        TransferSyntax(_JPEG + "202", "High-Throughput JPEG 2000 with RPCL (Lossless Only)", "jpeg 2000"),
-        TransferSyntax(_JPEG + "81", "JPEG-LS Near-Lossless", "jpeg-ls"),
-        TransferSyntax(_JPEG + "91", "JPEG 2000", "jpeg 2000"),
-        TransferSyntax(_JPEG + "93", "JPEG 2000 Part 2", "jpeg 2000", given=False),
-        TransferSyntax(_JPEG + "112", "JPEG XL", "jpeg xl"),
-        TransferSyntax(_JPEG + "203", "High-Throughput JPEG 2000", "jpeg 2000"),
-        TransferSyntax(_JPEG + "111", "JPEG XL JPEG Recompression", "jpeg in xl", method="ISO_10918_1"),
-        TransferSyntax(_JPEG + "50", "JPEG Baseline", "jpeg", lossy=True, method="ISO_10918_1"),
-        TransferSyntax(_JPEG + "51", "JPEG Extended", "jpeg", lossy=True, method="ISO_10918_1"),
+        TransferSyntax(RLE, "RLE Lossless", "rle"),
+        TransferSyntax(JPEG + "57", "JPEG Lossless (Process 14)", "lossless jpeg"),
+        TransferSyntax(JPEG + "70", "JPEG Lossless SV1", "lossless jpeg"),
+        TransferSyntax(JPEG + "80", "JPEG-LS Lossless", "jpeg-ls"),
+        TransferSyntax(JPEG + "90", "JPEG 2000 (Lossless Only)", "jpeg 2000"),
+        TransferSyntax(JPEG + "92", "JPEG 2000 Part 2 (Lossless Only)", "jpeg 2000", given=False),
+        TransferSyntax(JPEG + "110", "JPEG XL Lossless", "jpeg xl"),
+        TransferSyntax(JPEG + "201", "High-Throughput JPEG 2000 (Lossless Only)", "jpeg 2000"),
+        TransferSyntax(JPEG + "202", "High-Throughput JPEG 2000 with RPCL (Lossless Only)", "jpeg 2000"),
+        TransferSyntax(JPEG + "81", "JPEG-LS Near-Lossless", "jpeg-ls"),
+        TransferSyntax(JPEG + "91", "JPEG 2000", "jpeg 2000"),
+        TransferSyntax(JPEG + "93", "JPEG 2000 Part 2", "jpeg 2000", given=False),
+        TransferSyntax(JPEG + "112", "JPEG XL", "jpeg xl"),
+        TransferSyntax(JPEG + "203", "High-Throughput JPEG 2000", "jpeg 2000"),
+        TransferSyntax(JPEG_IN_XL, "JPEG XL JPEG Recompression", "jpeg in xl", method="ISO_10918_1"),
+        TransferSyntax(JPEG_BASELINE, "JPEG Baseline", "jpeg", lossy=True, method="ISO_10918_1"),
+        TransferSyntax(JPEG + "51", "JPEG Extended", "jpeg", lossy=True, method="ISO_10918_1"),
         TransferSyntax("1.2.840.10008.1.2.8.1", "Deflated Image Frame Compression", "deflated", given=False),
     )
 }
 """by UID; in the order in which they are offered: uncompressed, lossless, those that may be lossy, those that are"""
 
-_NATIVE = frozenset(
-    ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
-)
-_VIDEO = tuple(f"{_JPEG}{n}" for n in range(100, 109))
+_NATIVE = frozenset({IMPLICIT_LE, EXPLICIT_LE, DEFLATED_LE, EXPLICIT_BE})
+_VIDEO = tuple(f"{JPEG}{n}" for n in range(100, 109))
 
 
 def encapsulated(transfer_syntax: str) -> bool:

@@ -18,20 +18,24 @@ import numpy as np
 from kahu.dicom import elements, file_meta, frames
 from kahu.dicom.attributes import tag_of, vr_of_tag
 from kahu.dicom.elements import NUMBER_SIZES, SEQUENCE_END, UNDEFINED, Odd, tag_of_key, turned
-from kahu.dicom.encapsulate import encapsulated as in_fragments
+from kahu.dicom.encapsulate import fragmented
 from kahu.dicom.facts import SEND_AGAIN, PixelFacts
 from kahu.dicom.header import Header, PixelData, ReadAt, inflated, read_header
-from kahu.dicom.recode import JPEG_IN_XL, RLE, can_give, frame_in, leads, not_acceptable, way_between
+from kahu.dicom.recode import can_give, frame_in, leads, not_acceptable, way_between
 from kahu.dicom.rewrite import Encoding, Piece, element, head, rewritten
-from kahu.dicom.syntaxes import KNOWN, encapsulated
+from kahu.dicom.syntaxes import (
+    DEFLATED_LE,
+    EXPLICIT_BE,
+    IMPLICIT_LE,
+    JPEG_IN_XL,
+    KNOWN,
+    RLE,
+    encapsulated,
+)
 from kahu.dicom.walk import Omitted, pixels_end
 from kahu.errors import BrokenDicom, NotAcceptable
 
 __all__ = ["Transcoded", "can_give", "frame_in", "transcode", "transcoded"]
-
-_IMPLICIT = "1.2.840.10008.1.2"
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 _PIXEL_GROUP = 0x0028
 _PHOTOMETRIC, _PLANAR, _HIGH_BIT = 0x00280004, 0x00280006, 0x00280102
@@ -88,7 +92,7 @@ def transcode(read: ReadAt, size: int, target: str) -> Transcoded:
     )
     pieces = list(_pieces(source, target))
     dataset = _flat(source.read, pieces)
-    if target == _DEFLATED:
+    if target == DEFLATED_LE:
         return Transcoded(target, meta, _deflated(dataset), None)
     return Transcoded(target, meta, dataset, len(meta) + sum(map(_length, pieces)))
 
@@ -111,7 +115,7 @@ class _Source:
     @classmethod
     def of(cls, read: ReadAt, size: int, header: Header) -> "_Source":
         pixels = header.pixels
-        if header.transfer_syntax_uid == _DEFLATED:
+        if header.transfer_syntax_uid == DEFLATED_LE:
             data, pixels = inflated(read, size, header.dataset_offset)
             read, size = partial(_slice, data), len(data)
         if pixels and (pixels.length is None) != encapsulated(header.transfer_syntax_uid):
@@ -200,7 +204,7 @@ _Changes = dict[int, _Pieces]
 
 def _pieces(source: _Source, target: str) -> Iterator[Piece | _Chunks]:
     """The data set in `target`, from its beginning to its end."""
-    encoding = Encoding(target == _IMPLICIT, target == _BIG_ENDIAN)
+    encoding = Encoding(target == IMPLICIT_LE, target == EXPLICIT_BE)
     changes: _Changes = {}
     behind = source.size
     if source.pixels:
@@ -247,7 +251,7 @@ def _pixels(source: _Source, pixels: PixelData, target: str, encoding: Encoding)
     taken, end, coded = _taken(source, pixels, source.facts)
     made = map(way.frame, taken)
     if encapsulated(target):
-        fragments = in_fragments(made)
+        fragments = fragmented(made)
         coded = fragments.coded
         changes[tag] = [_Chunks(fragments.length, fragments)]
     else:
@@ -259,7 +263,7 @@ def _taken(source: _Source, pixels: PixelData, facts: PixelFacts) -> tuple[Itera
     """The frame bytes of each frame, where the pixel data end, and how many bytes all frames have."""
     numbers = range(1, facts.frames + 1)
     if pixels.length is not None:
-        words = source.syntax == _BIG_ENDIAN
+        words = source.syntax == EXPLICIT_BE
         natives = (frames.native_frame(source.read, facts, pixels, n, words=words) for n in numbers)
         return natives, pixels.offset + pixels.length, pixels.length
     ranges = frames.encapsulated_ranges(source.read, pixels, facts.frames, source.syntax)
@@ -274,7 +278,7 @@ def _uncompressed(source: _Source, pixels: PixelData, tag: int, encoding: Encodi
     """Native pixel data as they are, but for the order of bytes."""
     length = pixels.length or 0
     value = _copy(source.read, pixels.offset, length)
-    if encoding.big_endian != (source.syntax == _BIG_ENDIAN):
+    if encoding.big_endian != (source.syntax == EXPLICIT_BE):
         value = map(partial(turned, width=_unit(source.facts, pixels)), value)
     padding = b"\0" * (length % 2)
     return [head(tag, pixels.vr, length + len(padding), encoding), _Chunks(length, value), padding]

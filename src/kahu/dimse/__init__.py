@@ -9,12 +9,12 @@
 `contexts`       which presentation contexts are offered and accepted
 `tls`            what we show, and whom we trust
 `identifier`     the data sets of questions and answers, as bytes
-`given`          an object as the other side takes it
-`part10`         an object as a file
-`status`         what statuses mean, in words
+`given`          an object that goes, as the other side takes it
+`taken`          an object that comes, into the inbox
+`status`         statuses, and what they mean in words
 `peers`          the applications that are known here by an AE title: where they are, what they may do
 `reach`          associations that we ask for, and the way out of one that hangs
-`query`          a question as people put it -> an identifier; answers -> rows
+`question`       a question as people put it -> an identifier; answers -> rows
 `scu`            what we ask of a peer: C-ECHO, C-FIND
 `transfers`      what is to be sent or retrieved, and how far that is (`course`: one attempt at it)
 `send`           series to a peer: C-STORE

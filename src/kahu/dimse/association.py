@@ -41,8 +41,6 @@ class Context:
     transfer_syntax: str
     as_scu: bool
     """whether we may ask for operations"""
-    as_scp: bool
-    """whether we perform them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +82,6 @@ class Association:
         """by presentation context ID"""
         self.called = asked.called
         self.calling = asked.calling
-        self.peer_implementation = accepted.implementation if requested else asked.implementation
-        """Implementation Version Name of the other side"""
         self.extended = accepted.extended
         """SOP class extended negotiation, as it was answered"""
         self.ended = False
@@ -378,8 +374,8 @@ def _agreed(proposed: Iterable[Proposed], accepted: Accept, *, requested: bool) 
     for each in accepted.contexts:
         if each.result == pdu.ACCEPTED and each.id in asked:
             requestor_scu, requestor_scp = roles.get(asked[each.id], (True, False))
-            scu, scp = (requestor_scu, requestor_scp) if requested else (requestor_scp, requestor_scu)
-            agreed[each.id] = Context(asked[each.id], each.transfer_syntax, scu, scp)
+            as_scu = requestor_scu if requested else requestor_scp
+            agreed[each.id] = Context(asked[each.id], each.transfer_syntax, as_scu)
     return agreed
 
 

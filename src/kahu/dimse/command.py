@@ -86,6 +86,23 @@ def decode(body: bytes) -> Command:
     return command
 
 
+def request(field: int, sop_class: str, message_id: int) -> Command:
+    """A request to find, get, move or store something (PS3.7 §9.1, §9.3), of medium priority."""
+    return {"CommandField": field, "AffectedSOPClassUID": sop_class, "MessageID": message_id, "Priority": 0}
+
+
+def cancel(asked: Command) -> Command:
+    """The C-CANCEL of a request (PS3.7 §9.3.2.3)."""
+    return {"CommandField": C_CANCEL, "MessageIDBeingRespondedTo": asked["MessageID"]}
+
+
+def status_of(reply: Command, asked: Command) -> int | None:
+    """The status in the response to a request; None: it is no response to that."""
+    if reply["CommandField"] != asked["CommandField"] | RESPONSE:
+        return None
+    return reply.get("Status") if reply["MessageIDBeingRespondedTo"] == asked["MessageID"] else None
+
+
 def response(request: Mapping[str, Any], status: int, comment: str = "", **more: Any) -> Command:
     """The response to a request: its SOP class and instance repeated, with a status and what else is said.
 

@@ -4,15 +4,30 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydicom.uid import UID_dictionary
 
-from kahu.dimse.pdu import Proposed
+from kahu.dicom.syntaxes import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, JPEG, RLE
+from kahu.dimse.pdu import Proposed, Role
 
 VERIFICATION = "1.2.840.10008.1.1"
 
-IMPLICIT_LE = "1.2.840.10008.1.2"
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
-EXPLICIT_BE = "1.2.840.10008.1.2.2"
+# Query/Retrieve Information Models (PS3.4 C.6): patient root, study root.
+PATIENT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+
 NATIVE = (EXPLICIT_LE, IMPLICIT_LE, EXPLICIT_BE)
 """transfer syntaxes of identifiers (C-FIND, C-MOVE, C-GET), best first"""
+
+LITTLE = (EXPLICIT_LE, IMPLICIT_LE)
+"""what every receiver can read: one of them (PS3.5 §10.1)"""
+COMPRESSED = (
+    *(JPEG + end for end in ("90", "70", "50", "91", "57", "51", "80", "81", "201", "202", "203")),
+    RLE,
+    *(JPEG + end for end in ("102", "103", "104", "105", "106", "100", "101", "107", "108")),
+    *(JPEG + end for end in ("110", "111", "112")),
+)
+"""in which objects are offered to come, the usual ones first"""
+ALL = (*LITTLE, *COMPRESSED, DEFLATED_LE, EXPLICIT_BE)
 
 MOST = 128
 """contexts of an association: their IDs are the odd numbers of a byte"""
@@ -46,7 +61,7 @@ def _named(*words: str) -> frozenset[str]:
 
 
 _MAY_LOSE = _named("MPEG", "HEVC") | {
-    f"1.2.840.10008.1.2.4.{number}" for number in (*range(50, 57), *range(59, 65), 81, 91, 93, 203)
+    f"{JPEG}{number}" for number in (*range(50, 57), *range(59, 65), 81, 91, 93, 203)
 }
 _ELSEWHERE = _named("JPIP", "SMPTE")  # their pixels lie on another server, or in a stream
 
@@ -116,6 +131,28 @@ def to_send(objects: Mapping[tuple[str, str], Sequence[str]]) -> tuple[Proposed,
             if forms
         ]
     )
+
+
+def to_take(
+    classes: Iterable[str], transfer_syntaxes: Sequence[str]
+) -> tuple[tuple[Proposed, ...], tuple[Role, ...]]:
+    """Contexts and roles to propose for a C-GET or C-MOVE, with those in which objects of these SOP classes come (none
+    given: of all). Each class has as many contexts of one transfer syntax as there is room for, so that the peer
+    need not convert, and one for the others."""
+    services = [(STUDY_GET, NATIVE), (STUDY_MOVE, NATIVE)]
+    room = MOST - len(services)
+    kinds = sorted(set(classes) or STORAGE, key=_rarity)[:room]
+    each = room // len(kinds)
+    apart = [(kind, (syntax,)) for kind in kinds for syntax in transfer_syntaxes[: each - 1]]
+    rest = transfer_syntaxes[each - 1 :]
+    together = [(kind, rest) for kind in kinds if rest]
+    return proposed([*services, *apart, *together]), tuple(Role(kind, False, True) for kind in kinds)
+
+
+def _rarity(sop_class: str) -> tuple[bool, int, str]:
+    """Sorts usual SOP classes to the front: images of the standard have short UIDs, and what is retired or of
+    other trades has long ones."""
+    return not sop_class.startswith(_IMAGES), len(sop_class), sop_class
 
 
 def _familiar(transfer_syntax: str) -> tuple[bool, int]:

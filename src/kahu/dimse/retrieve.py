@@ -6,7 +6,6 @@ with what is here, so that only what is missing comes, and what did not come is 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pydicom import Dataset
@@ -15,19 +14,28 @@ from kahu.catalog import fetch
 from kahu.catalog.inbox import Inbox
 from kahu.catalog.scope import ALL
 from kahu.db import Database
-from kahu.dimse import command, query
+from kahu.dimse import command, question
 from kahu.dimse.association import Association, Message
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, MOST, NATIVE, STORAGE, proposed
+from kahu.dimse.contexts import ALL as SYNTAXES
+from kahu.dimse.contexts import (
+    COMPRESSED,
+    LITTLE,
+    NATIVE,
+    STUDY_FIND,
+    STUDY_GET,
+    STUDY_MOVE,
+    proposed,
+    to_take,
+)
 from kahu.dimse.course import Course
-from kahu.dimse.identifier import encode
-from kahu.dimse.part10 import meta_information
-from kahu.dimse.pdu import Proposed, Role
+from kahu.dimse.identifier import decode_answer, encode
 from kahu.dimse.peers import Peer, Peers
 from kahu.dimse.reach import Ourselves, answer, reached, refused
-from kahu.dimse.scu import STUDY_FIND, STUDY_GET, STUDY_MOVE, asking, matches, status_of
-from kahu.dimse.status import DUPLICATE, PENDING, SUCCESS, Operation, words
-from kahu.dimse.transfers import Part, Transfers
-from kahu.errors import AssociationLost, Conflict, KahuError, NotDicom, NotFound, RefusedByPeer
+from kahu.dimse.scu import answered, matches
+from kahu.dimse.status import DESTINATION_UNKNOWN, DOES_NOT_MATCH, SUCCESS, Operation, pending, words
+from kahu.dimse.taken import take
+from kahu.dimse.transfers import Part, State, Transfers
+from kahu.errors import NotFound, RefusedByPeer
 from kahu.work import Report, Task
 
 SOME = 100
@@ -35,20 +43,6 @@ SOME = 100
 
 PATIENCE = 300.0
 """seconds in which a peer must send the next object: it may have to fetch it from a tape"""
-
-_OUT_OF_RESOURCES = 0xA700
-_CANNOT_UNDERSTAND = 0xC000
-
-# In which objects are offered to come: as a peer keeps them, if it keeps them in one of these.
-_JPEG = "1.2.840.10008.1.2.4."
-_LITTLE = (EXPLICIT_LE, IMPLICIT_LE)
-_COMPRESSED = (
-    *(_JPEG + end for end in ("90", "70", "50", "91", "57", "51", "80", "81", "201", "202", "203")),
-    "1.2.840.10008.1.2.5",
-    *(_JPEG + end for end in ("102", "103", "104", "105", "106", "100", "101", "107", "108")),
-    *(_JPEG + end for end in ("110", "111", "112")),
-)
-_SYNTAXES = (*_LITTLE, *_COMPRESSED, "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +91,8 @@ class Retriever:
         with reached(course.report, peer, proposed([(STUDY_FIND, NATIVE)]), self._us) as association:
             for study in studies:
                 course.report(message="asking what there is")
-                identifier = query.identifier("SERIES", {"study": study.study})
-                rows = [query.row(one) for one in matches(association, peer, STUDY_FIND, identifier)]
+                identifier = question.identifier("SERIES", {"study": study.study})
+                rows = [question.row(one) for one in matches(association, peer, STUDY_FIND, identifier)]
                 series = [_series(study.study, row) for row in rows if row.get("SeriesInstanceUID")]
                 if not series:
                     raise NotFound(
@@ -110,9 +104,9 @@ class Retriever:
 
     def _wanted(self, part: Part, peer: Peer, course: Course) -> _Wanted | None:
         """What is missing of a part; None: nothing is."""
-        identifier = query.identifier("IMAGE", {"study": part.study, "series": part.series})
+        identifier = question.identifier("IMAGE", {"study": part.study, "series": part.series})
         with reached(course.report, peer, proposed([(STUDY_FIND, NATIVE)]), self._us) as association:
-            rows = [query.row(one) for one in matches(association, peer, STUDY_FIND, identifier)]
+            rows = [question.row(one) for one in matches(association, peer, STUDY_FIND, identifier)]
         there = {row["SOPInstanceUID"]: row.get("SOPClassUID", "") for row in rows if "SOPInstanceUID" in row}
         here = self._here(part, there)
         for uid in here - course.settled:
@@ -135,12 +129,12 @@ class Retriever:
         """Whether all of it has come."""
         if wanted.classes:
             # Some give everything in the first context that they have accepted, and fail where they cannot convert.
-            failed, spoken = self._over_one(wanted, peer, course, _SYNTAXES)
-            again = [_LITTLE, *((syntax,) for syntax in spoken or ())]
+            failed, spoken = self._over_one(wanted, peer, course, SYNTAXES)
+            again = [LITTLE, *((syntax,) for syntax in spoken or ())]
         else:
             # Too many SOP classes for a context of each transfer syntax: what is compressed comes with the second.
-            failed, spoken = self._over_one(wanted, peer, course, _LITTLE)
-            again = [_COMPRESSED]
+            failed, spoken = self._over_one(wanted, peer, course, LITTLE)
+            again = [COMPRESSED]
         for syntaxes in again if failed and spoken is not None else ():
             missing = tuple(uid for uid in wanted.uids if uid not in course.settled)
             if missing:
@@ -153,7 +147,7 @@ class Retriever:
     ) -> tuple[dict[str, str], list[str] | None]:
         """Retrieves over one association, in these transfer syntaxes: why objects have failed, by their UIDs; and which
         compressed ones the peer has accepted, None if it sends over an association of its own (C-MOVE)."""
-        contexts, roles = _offered(wanted.classes, syntaxes)
+        contexts, roles = to_take(wanted.classes, syntaxes)
         with reached(course.report, peer, contexts, self._us, roles) as association:
             gives = association.context_for(STUDY_GET)
             if gives is not None:
@@ -163,7 +157,7 @@ class Retriever:
                 more = {"MoveDestination": self._us.aet}
             failed: dict[str, str] = {}
             for identifier in _identifiers(wanted):
-                asked = asking(association, field, model) | more
+                asked = command.request(field, model, association.next_message_id()) | more
                 syntax = association.contexts[context].transfer_syntax
                 association.send(context, asked, [encode(identifier, syntax)])
                 failed |= _Exchange(association, peer, self._inbox, course).until_done(asked, syntax)
@@ -224,15 +218,15 @@ class _Exchange:
             if message.command["CommandField"] == command.C_STORE:
                 self._take(message)
                 continue
-            code = status_of(message.command, asked)
-            if code in PENDING:
+            code = answered(message.command, asked)
+            if pending(code):
                 moved = message.command.get("NumberOfCompletedSuboperations", 0)
                 self._course.tell(under_way=moved if operation == "C-MOVE" else 0)
                 continue
             if code in _HINTS:
                 raise refused(self._peer, code, operation, _HINTS[code])
             if message.data is not None:
-                told = query.decoded(b"".join(message.data), syntax)
+                told = decode_answer(message.data, syntax)
                 for uid in _several(told.get("FailedSOPInstanceUIDList")):
                     self._failed.setdefault(uid, "the peer could not send it")
             if code != SUCCESS:
@@ -242,39 +236,23 @@ class _Exchange:
     def _take(self, message: Message) -> None:
         """Keeps an object that comes by C-GET, and answers when it is durable (PS3.4 C.4.3.3)."""
         context = self._association.contexts[message.context_id]
-        uid = message.command.get("AffectedSOPInstanceUID", "")
-        sop_class = message.command.get("AffectedSOPClassUID", "")
-        try:
-            with closing(self._inbox.open()) as arriving:
-                arriving.write(meta_information(sop_class, uid, context.transfer_syntax, self._peer.aet))
-                for piece in message.data or ():
-                    arriving.write(bytes(piece))
-                received = arriving.finish(door="c-store").result()
-        except AssociationLost:
-            raise
-        except KahuError as error:
-            self._failed[uid] = str(error)
-            code = _status(error)
+        taken = take(self._inbox, message, context, self._peer.aet)
+        if taken.received:
+            state: State = "already" if taken.received.duplicate else "arrived"
+            self._course.said(taken.received.sop_instance_uid, state)
         else:
-            code = SUCCESS
-            self._course.said(received.sop_instance_uid, "already" if received.duplicate else "arrived")
-        self._association.send(message.context_id, command.response(message.command, code))
+            self._failed[message.command.get("AffectedSOPInstanceUID", "")] = taken.comment
+        reply = command.response(message.command, taken.status, taken.comment)
+        self._association.send(message.context_id, reply)
 
 
 _OTHERS = ""  # in place of a UID: why the objects failed that the peer has not named
 
 # Refusals that are the same for every object.
 _HINTS = {
-    0xA801: "have its administrator make this Kahu known there: AE title, address and DIMSE port",
-    0xA900: "its log may say more",
+    DESTINATION_UNKNOWN: "have its administrator make this Kahu known there: AE title, address and DIMSE port",
+    DOES_NOT_MATCH: "its log may say more",
 }
-
-
-def _status(error: KahuError) -> int:
-    """PS3.4 B.2.3."""
-    if isinstance(error, Conflict):
-        return DUPLICATE
-    return _CANNOT_UNDERSTAND if isinstance(error, NotDicom) else _OUT_OF_RESOURCES
 
 
 def _series(study: str, row: Mapping[str, str]) -> Part:
@@ -284,32 +262,13 @@ def _series(study: str, row: Mapping[str, str]) -> Part:
 
 def _identifiers(wanted: _Wanted) -> list[Dataset]:
     """What is asked for: the part as a whole where nothing of it is here, else the objects that are missing."""
-    whole = query.wanted(wanted.part.study, wanted.part.series)
+    whole = question.wanted(wanted.part.study, wanted.part.series)
     if wanted.whole or not wanted.uids:
         return [whole]
     return [
-        query.wanted(wanted.part.study, wanted.part.series, wanted.uids[at : at + SOME])
+        question.wanted(wanted.part.study, wanted.part.series, wanted.uids[at : at + SOME])
         for at in range(0, len(wanted.uids), SOME)
     ]
-
-
-def _offered(classes: frozenset[str], syntaxes: Sequence[str]) -> tuple[Sequence[Proposed], list[Role]]:
-    """The contexts for a C-GET or C-MOVE, with those in which we take objects of these SOP classes; each has as
-    many contexts of one transfer syntax as there is room for, so that the peer need not convert."""
-    services = [(STUDY_GET, NATIVE), (STUDY_MOVE, NATIVE)]
-    room = MOST - len(services)
-    kinds = sorted(classes or STORAGE, key=_rarity)[:room]
-    each = room // len(kinds)
-    apart = [(kind, (syntax,)) for kind in kinds for syntax in syntaxes[: each - 1]]
-    rest = syntaxes[each - 1 :]
-    together = [(kind, rest) for kind in kinds if rest]
-    return proposed([*services, *apart, *together]), [Role(kind, False, True) for kind in kinds]
-
-
-def _rarity(sop_class: str) -> tuple[bool, int, str]:
-    """Sorts usual SOP classes to the front: images of the standard have short UIDs, and what is retired or of
-    other trades has long ones."""
-    return not sop_class.startswith("1.2.840.10008.5.1.4.1.1."), len(sop_class), sop_class
 
 
 def _several(value: object) -> list[str]:

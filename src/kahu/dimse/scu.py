@@ -7,26 +7,29 @@ from typing import Literal
 
 from pydicom import Dataset
 
-from kahu.dimse import command, query
+from kahu.dicom.attributes import Level
+from kahu.dicom.syntaxes import IMPLICIT_LE
+from kahu.dimse import command, question
 from kahu.dimse.association import Association
-from kahu.dimse.contexts import IMPLICIT_LE, NATIVE, VERIFICATION, proposed
-from kahu.dimse.identifier import encode
+from kahu.dimse.contexts import (
+    NATIVE,
+    PATIENT_FIND,
+    STUDY_FIND,
+    STUDY_GET,
+    STUDY_MOVE,
+    VERIFICATION,
+    proposed,
+)
+from kahu.dimse.identifier import decode_answer, encode
 from kahu.dimse.peers import Peer
-from kahu.dimse.query import Level
 from kahu.dimse.reach import Ourselves, answer, reach, refused
-from kahu.dimse.status import PENDING, SUCCESS
+from kahu.dimse.status import SUCCESS, pending
 from kahu.errors import AssociationLost, RefusedByPeer
 
 STOPPING = 10.0
 """seconds that a peer has to end what was cancelled"""
 
 Service = Literal["echo", "find", "get", "move", "store"]
-
-# Query/Retrieve Information Models (PS3.4 C.6): patient root, study root.
-PATIENT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
-STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
-STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 
 # An archive that takes objects takes one of these: CT, MR, Secondary Capture, Digital X-Ray.
 _USUAL = tuple(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "7", "1.1"))
@@ -74,7 +77,7 @@ def echo(peer: Peer, us: Ourselves) -> Echoed:
             }
             association.send(context, request)
             reply = answer(association, peer).command
-            if (code := status_of(reply, request)) != SUCCESS:
+            if (code := answered(reply, request)) != SUCCESS:
                 raise refused(peer, code, "C-ECHO")
         seconds = time.perf_counter() - began
         offered = {context.abstract_syntax for context in association.contexts.values()}
@@ -82,15 +85,15 @@ def echo(peer: Peer, us: Ourselves) -> Echoed:
 
 
 def find(peer: Peer, us: Ourselves, level: Level, keys: Mapping[str, str], limit: int) -> Found:
-    """What a peer has at a level, under these keys (`query.identifier`).
+    """What a peer has at a level, under these keys (`question.identifier`).
 
     BadRequest: the question is not well formed. AssociationRefused, AssociationLost, RefusedByPeer.
     """
-    identifier = query.identifier(level, keys)
+    identifier = question.identifier(level, keys)
     model = PATIENT_FIND if level == "PATIENT" else STUDY_FIND
     with reach(peer, proposed([(model, NATIVE)]), us) as association:
         answers = matches(association, peer, model, identifier, most=limit + 1)
-        rows = [query.row(one) for one in answers]
+        rows = [question.row(one) for one in answers]
     return Found(rows[:limit], len(rows) > limit)
 
 
@@ -105,14 +108,14 @@ def matches(
     if context is None:
         raise RefusedByPeer(f"{peer.name} answers no questions (C-FIND)", "see its configuration")
     syntax = association.contexts[context].transfer_syntax
-    request = asking(association, command.C_FIND, model)
+    request = command.request(command.C_FIND, model, association.next_message_id())
     association.send(context, request, [encode(identifier, syntax)])
     number = 0
-    while (code := status_of((message := answer(association, peer)).command, request)) in PENDING:
+    while pending(code := answered((message := answer(association, peer)).command, request)):
         number += 1
-        yield query.decoded(b"".join(message.data or ()), syntax)
+        yield decode_answer(message.data or (), syntax)
         if number == most:
-            association.send(context, cancel(request))
+            association.send(context, command.cancel(request))
             _drain(association)
             return
     if code != SUCCESS:
@@ -124,30 +127,14 @@ def _drain(association: Association) -> None:
     end = time.monotonic() + STOPPING
     while association.waiting(max(0.0, end - time.monotonic())) and time.monotonic() < end:
         message = association.receive()
-        if message is None or message.command.get("Status") not in PENDING:
+        if message is None or not pending(message.command.get("Status", SUCCESS)):
             return
     association.abort()
 
 
-def asking(association: Association, field: int, sop_class: str) -> command.Command:
-    """A request to find, get, move or store something (PS3.7 §9.1, §9.3)."""
-    return {
-        "CommandField": field,
-        "AffectedSOPClassUID": sop_class,
-        "MessageID": association.next_message_id(),
-        "Priority": 0,
-    }
-
-
-def cancel(request: command.Command) -> command.Command:
-    """The C-CANCEL of a request (PS3.7 §9.3.2.3)."""
-    return {"CommandField": command.C_CANCEL, "MessageIDBeingRespondedTo": request["MessageID"]}
-
-
-def status_of(reply: command.Command, request: command.Command) -> int:
-    """The status of the response to a request. AssociationLost: it is none."""
-    code: int | None = reply.get("Status")
-    answers = reply["CommandField"] == request["CommandField"] | command.RESPONSE
-    if code is None or not answers or reply["MessageIDBeingRespondedTo"] != request["MessageID"]:
+def answered(reply: command.Command, request: command.Command) -> int:
+    """The status that answers a request. AssociationLost: the reply is no answer to it."""
+    code = command.status_of(reply, request)
+    if code is None:
         raise AssociationLost("the peer sends something else than the answer to what it was asked")
     return code

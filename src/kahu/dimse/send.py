@@ -14,12 +14,12 @@ from kahu.db import Database
 from kahu.dicom.query import Match, Query
 from kahu.dimse import command
 from kahu.dimse.association import Association
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, to_send
+from kahu.dimse.contexts import LITTLE, to_send
 from kahu.dimse.course import Course
 from kahu.dimse.given import given
 from kahu.dimse.peers import Peer, Peers
 from kahu.dimse.reach import Ourselves, answer, reached
-from kahu.dimse.scu import asking, status_of
+from kahu.dimse.scu import answered
 from kahu.dimse.status import DUPLICATE, stored, words
 from kahu.dimse.transfers import Part, State, Transfers
 from kahu.errors import (
@@ -31,10 +31,6 @@ from kahu.errors import (
     NotFound,
 )
 from kahu.work import Report, Task
-
-FORMS = (EXPLICIT_LE, IMPLICIT_LE)
-"""in which an object is sent that the peer does not take as it is kept: nothing is lost on the way into them, and
-every receiver takes the last (PS3.5 §10.1)"""
 
 TRIES = 5
 """associations in a row that may be lost before the transfer fails"""
@@ -138,7 +134,7 @@ class _Sending:
 
     def _over_one(self, left: list[Located]) -> None:
         """Sends over one association; what has been answered for leaves the list."""
-        kinds = {(one.sop_class_uid, one.transfer_syntax): FORMS for one in left}
+        kinds = {(one.sop_class_uid, one.transfer_syntax): LITTLE for one in left}
         with reached(self._course.report, self._peer, to_send(kinds), self._us) as association:
             self._met = True
             while left:
@@ -162,13 +158,13 @@ class _Sending:
     def _store(self, association: Association, one: Located) -> tuple[State, str]:
         """Sends one object; what has come of it, and why if it failed."""
         try:
-            context, data = given(association, self._places, one, FORMS)
+            context, data = given(association, self._places, one, LITTLE)
         except KahuError as error:
             return "failed", str(error)
-        request = asking(association, command.C_STORE, one.sop_class_uid)
+        request = command.request(command.C_STORE, one.sop_class_uid, association.next_message_id())
         request["AffectedSOPInstanceUID"] = one.sop_instance_uid
         association.send(context, request, data)
-        code = status_of(answer(association, self._peer).command, request)
+        code = answered(answer(association, self._peer).command, request)
         if stored(code):
             return "arrived", ""
         return ("already", "") if code == DUPLICATE else ("failed", words(code, "C-STORE"))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from kahu import __version__
 from kahu.catalog import search
-from kahu.dicom.attributes import LEVELS
+from kahu.dicom.attributes import INDEXED
 from kahu.dicom.syntaxes import KNOWN
 from kahu.dicom.walk import LONG_VALUE
 from kahu.server import connection
@@ -98,7 +98,7 @@ def _syntaxes() -> list[str]:
 
 
 def _attributes() -> list[str]:
-    rows = ((level.lower(), _code(keywords)) for level, keywords in LEVELS.items())
+    rows = ((level.lower(), _code(keywords)) for level, keywords in INDEXED.items())
     return [
         "## Attributes that are indexed",
         "QIDO-RS and C-FIND match and return any attribute that the objects have. These are answered from an index, "

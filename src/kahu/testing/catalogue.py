@@ -13,7 +13,8 @@ from kahu.catalog.index import Counts
 from kahu.catalog.places import Places
 from kahu.catalog.scope import ALL, Scope
 from kahu.db import Database
-from kahu.dicom.query import Match, Query, QueryLevel
+from kahu.dicom.attributes import Level
+from kahu.dicom.query import Match, Query
 from kahu.stores.folder import open_folder
 from kahu.stores.owned import open_owned
 from kahu.testing import samples
@@ -39,7 +40,7 @@ class Catalogue:
         return arrive.receive(self.database, self.places, [data], door="stow", **options)
 
     def find(
-        self, level: QueryLevel = "SERIES", scope: Scope = ALL, text: str = "", **matches: str
+        self, level: Level = "SERIES", scope: Scope = ALL, text: str = "", **matches: str
     ) -> list[dict[str, str]]:
         """What matches exactly."""
         conditions = tuple(Match((keyword,), "exact", (value,)) for keyword, value in matches.items())

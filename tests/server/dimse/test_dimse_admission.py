@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from kahu.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from kahu.dimse import pdu
 from kahu.dimse.command import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, STORAGE, VERIFICATION, proposed
+from kahu.dimse.contexts import STORAGE, VERIFICATION, proposed
 from kahu.dimse.pdu import Request, Role
 from kahu.dimse.peers import Peer
 from kahu.errors import AssociationRefused

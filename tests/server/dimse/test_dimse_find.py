@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
+from kahu.dicom.syntaxes import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from kahu.dimse import identifier
 from kahu.dimse.command import C_CANCEL, C_FIND
-from kahu.dimse.contexts import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from kahu.testing import samples
 
 PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY = (f"1.2.840.10008.5.1.4.1.2.{model}.1" for model in (1, 2, 3))

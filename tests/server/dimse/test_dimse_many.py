@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from kahu.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from kahu.dimse import pdu
 from kahu.dimse.command import C_ECHO
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
+from kahu.dimse.contexts import VERIFICATION
 from kahu.errors import AssociationLost, AssociationRefused
 from kahu.server.dimse import listener
 from kahu.testing import samples

@@ -13,10 +13,10 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filereader import read_dataset
 
+from kahu.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from kahu.dimse import identifier
 from kahu.dimse.association import Association
 from kahu.dimse.command import C_CANCEL, C_GET, C_MOVE, C_STORE, Command, response
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE
 from kahu.dimse.pdu import Role
 from kahu.dimse.peers import Peer
 from kahu.testing import samples

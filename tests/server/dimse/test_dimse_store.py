@@ -11,7 +11,7 @@ import pytest
 from pydicom.uid import UID
 
 from kahu.catalog.inbox import Inbox
-from kahu.dimse.contexts import EXPLICIT_LE, IMPLICIT_LE
+from kahu.dicom.syntaxes import EXPLICIT_LE, IMPLICIT_LE
 from kahu.errors import NotDicom, StorageFull
 from kahu.testing import samples
 

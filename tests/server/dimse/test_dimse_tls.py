@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from kahu.dicom.syntaxes import IMPLICIT_LE
 from kahu.dimse import association
 from kahu.dimse.association import Association
 from kahu.dimse.command import C_ECHO
-from kahu.dimse.contexts import IMPLICIT_LE, VERIFICATION, proposed
+from kahu.dimse.contexts import VERIFICATION, proposed
 from kahu.dimse.tls import client_context, server_context
 from kahu.errors import AssociationLost, KahuError
 from kahu.settings import Settings

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from subprocess import CompletedProcess
 from typing import Any
 
+from kahu.dicom.syntaxes import IMPLICIT_LE
 from kahu.dimse import association
 from kahu.dimse.command import C_ECHO
-from kahu.dimse.contexts import IMPLICIT_LE, VERIFICATION, proposed
+from kahu.dimse.contexts import VERIFICATION, proposed
 from kahu.dimse.peers import Peer
 
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from kahu.catalog import kept, search
 from kahu.catalog.search import Answer
-from kahu.dicom.query import ALL, Query, QueryLevel, parse
+from kahu.dicom.attributes import Level
+from kahu.dicom.query import ALL, Query, parse
 from kahu.server.dicomweb import accept, rows
 from kahu.server.dicomweb.asked import JSON_TYPES, Asked
 
@@ -34,7 +35,7 @@ async def instances(asked: Asked) -> Response:
     return await _search(asked, "IMAGE")
 
 
-async def _search(asked: Asked, level: QueryLevel) -> Response:
+async def _search(asked: Asked, level: Level) -> Response:
     content_type = accept.choose_type(accept.wanted(asked.request), JSON_TYPES)
     params = asked.request.query_params.multi_items()
     query, unknown = parse(params, level, asked.study, asked.series)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kahu.dicom.syntaxes import IMPLICIT_LE
 from kahu.dimse import contexts, pdu
 from kahu.dimse.association import Terms
 from kahu.dimse.pdu import Answered, Proposed, Reject, Request, Role
@@ -80,12 +81,12 @@ def terms(request: Request) -> Terms:
 def _answered(proposed: Proposed) -> Answered:
     service = offered(proposed.abstract_syntax)
     if service is None:
-        return Answered(proposed.id, pdu.ABSTRACT_SYNTAX_UNKNOWN, contexts.IMPLICIT_LE)
-    if service.service == "C-STORE":
+        return Answered(proposed.id, pdu.ABSTRACT_SYNTAX_UNKNOWN, IMPLICIT_LE)
+    if service.operation == "C-STORE":
         return Answered(proposed.id, pdu.ACCEPTED, contexts.kept_in(proposed.transfer_syntaxes))
     native = contexts.native(proposed.transfer_syntaxes)
     if native is None:
-        return Answered(proposed.id, pdu.TRANSFER_SYNTAXES_UNKNOWN, contexts.IMPLICIT_LE)
+        return Answered(proposed.id, pdu.TRANSFER_SYNTAXES_UNKNOWN, IMPLICIT_LE)
     return Answered(proposed.id, pdu.ACCEPTED, native)
 
 
@@ -94,16 +95,16 @@ def _roles(request: Request) -> Iterator[Role]:
     for role in request.roles:
         service = offered(role.sop_class)
         if service is not None:
-            yield Role(role.sop_class, role.scu, role.scp and service.service == "C-STORE")
+            yield Role(role.sop_class, role.scu, role.scp and service.operation == "C-STORE")
 
 
 def _extended(request: Request) -> Iterator[tuple[str, bytes]]:
     for sop_class, asked in request.extended.items():
         service = offered(sop_class)
-        if service is not None and service.service == "C-STORE":
+        if service is not None and service.operation == "C-STORE":
             yield sop_class, _STORAGE_INFORMATION
-        elif service is not None and service.service in ("C-FIND", "C-MOVE", "C-GET"):
+        elif service is not None and service.operation in ("C-FIND", "C-MOVE", "C-GET"):
             # PS3.4 C.5.1.1, C.5.2.1: relational queries always; fuzzy matching of names where it is asked for;
             # dates and times are matched apart, in no time zone but their own
-            fuzzy = service.service == "C-FIND" and asked[2:3] == b"\1"
+            fuzzy = service.operation == "C-FIND" and asked[2:3] == b"\1"
             yield sop_class, bytes((1, 0, fuzzy, 0))[: max(len(asked), 1)]

@@ -8,19 +8,10 @@ from typing import Any
 
 from pydicom import Dataset
 
-from kahu.dicom.attributes import name_of, tag_of, vr_of
-from kahu.dicom.query import QueryLevel
+from kahu.dicom.attributes import UNIQUE, Level, name_of, tag_of, vr_of
+from kahu.dicom.syntaxes import EXPLICIT_BE, IMPLICIT_LE
 from kahu.dicom.text import quietly
 from kahu.dimse import identifier
-from kahu.dimse.contexts import EXPLICIT_BE, IMPLICIT_LE
-
-UNIQUE: dict[QueryLevel, str] = {
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
-"""the unique key of each level"""
 
 _UTF8 = "ISO_IR 192"
 _ALWAYS = ("QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability", "SpecificCharacterSet")
@@ -46,8 +37,8 @@ class Answers:
     def __init__(
         self,
         asked: Dataset,
-        level: QueryLevel,
-        levels: Iterable[QueryLevel],
+        level: Level,
+        levels: Iterable[Level],
         aet: str,
         transfer_syntax: str,
     ) -> None:

@@ -8,7 +8,7 @@ from kahu.dicom.file_meta import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from kahu.dimse import association, contexts, pdu
 from kahu.dimse.command import MOST as MOST_COMMAND
 from kahu.server.dimse import listener, session
-from kahu.server.dimse.offered import RIGHT_FOR, SERVICES, Service
+from kahu.server.dimse.offered import RIGHT_FOR, SERVICES
 from kahu.server.dimse.statuses import ANSWERED, ANY
 
 
@@ -24,7 +24,7 @@ def _performed() -> Iterable[str]:
         "only known peers, at their addresses, that call the AE title of this application, and each as far as it may."
     )
     rows = (
-        (one.name, f"`{uid}`", one.service, ", ".join(one.levels), RIGHT_FOR.get(one.service, ""))
+        (one.name, f"`{uid}`", one.operation, ", ".join(one.levels), RIGHT_FOR.get(one.operation, ""))
         for uid, one in SERVICES.items()
     )
     yield _table(("as SCP of", "UID", "operation", "levels", "right that a peer needs"), rows)
@@ -77,9 +77,11 @@ def _negotiation() -> Iterable[str]:
 
 def _statuses() -> Iterable[str]:
     yield "### Statuses"
-    services: Sequence[tuple[Service | str, dict[int, str]]] = (*ANSWERED.items(), ("any", ANY))
+    operations = (*ANSWERED.items(), ("any", ANY))
     rows = (
-        (service, f"{code:04X}", words) for service, statuses in services for code, words in statuses.items()
+        (operation, f"{code:04X}", words)
+        for operation, statuses in operations
+        for code, words in statuses.items()
     )
     yield _table(("operation", "status", "when"), rows)
 

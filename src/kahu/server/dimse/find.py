@@ -11,14 +11,11 @@ from kahu.catalog import search
 from kahu.catalog.scope import Scope
 from kahu.catalog.search import Answer
 from kahu.db import Database
-from kahu.dicom.query import Query, QueryLevel, from_identifier
+from kahu.dicom.attributes import Level
+from kahu.dicom.query import Query, from_identifier
 from kahu.dimse import identifier as identifiers
 from kahu.dimse.association import Message
-from kahu.errors import AssociationLost, BadRequest, KahuError, Unavailable
-from kahu.server.dimse.answer import Answers
-from kahu.server.dimse.call import Call
-from kahu.server.dimse.offered import SERVICES
-from kahu.server.dimse.statuses import (
+from kahu.dimse.status import (
     CANCELLED,
     DOES_NOT_MATCH,
     OUT_OF_RESOURCES,
@@ -26,6 +23,10 @@ from kahu.server.dimse.statuses import (
     PENDING_WITHOUT,
     SUCCESS,
 )
+from kahu.errors import AssociationLost, BadRequest, KahuError, Unavailable
+from kahu.server.dimse.answer import Answers
+from kahu.server.dimse.call import Call
+from kahu.server.dimse.offered import SERVICES
 
 _FIRST, _PAGE = 200, 5000  # answers that are looked for at a time: the first should come soon
 _NOTHING: Mapping[str, Any] = {}
@@ -68,7 +69,7 @@ def read_identifier(message: Message, transfer_syntax: str) -> Dataset:
     return identifiers.decode(message.data, transfer_syntax)
 
 
-def level_of(identifier: Dataset, levels: Collection[QueryLevel]) -> QueryLevel:
+def level_of(identifier: Dataset, levels: Collection[Level]) -> Level:
     """Query/Retrieve Level (0008,0052). BadRequest: it is missing, or none of this information model."""
     said = identifier.get("QueryRetrieveLevel")
     for level in levels:

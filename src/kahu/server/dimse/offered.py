@@ -1,15 +1,13 @@
 """What this application performs as SCP besides storage: SOP classes, and the levels of their information models."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from kahu.dicom.query import QueryLevel
+from kahu.dicom.attributes import Level
 from kahu.dimse.contexts import VERIFICATION, is_storage
 from kahu.dimse.peers import Right
+from kahu.dimse.status import Operation
 
-Service = Literal["C-ECHO", "C-STORE", "C-FIND", "C-MOVE", "C-GET"]
-
-RIGHT_FOR: dict[Service, Right] = {
+RIGHT_FOR: dict[Operation, Right] = {
     "C-STORE": "store",
     "C-FIND": "query",
     "C-MOVE": "retrieve",
@@ -24,27 +22,27 @@ class Offered:
 
     name: str
     """as PS3.6 has it"""
-    service: Service
-    levels: tuple[QueryLevel, ...] = ()
+    operation: Operation
+    levels: tuple[Level, ...] = ()
     """of its information model, from the root; empty: it has none"""
 
 
-_PATIENT_ROOT: tuple[QueryLevel, ...] = ("PATIENT", "STUDY", "SERIES", "IMAGE")
-_MODELS: tuple[tuple[str, str, tuple[QueryLevel, ...]], ...] = (
+_PATIENT_ROOT: tuple[Level, ...] = ("PATIENT", "STUDY", "SERIES", "IMAGE")
+_MODELS: tuple[tuple[str, str, tuple[Level, ...]], ...] = (
     ("1", "Patient Root", _PATIENT_ROOT),
     ("2", "Study Root", _PATIENT_ROOT[1:]),
     ("3", "Patient/Study Only", _PATIENT_ROOT[:2]),
 )
-_OPERATIONS: tuple[tuple[str, Service], ...] = (("1", "C-FIND"), ("2", "C-MOVE"), ("3", "C-GET"))
+_OPERATIONS: tuple[tuple[str, Operation], ...] = (("1", "C-FIND"), ("2", "C-MOVE"), ("3", "C-GET"))
 
 SERVICES: dict[str, Offered] = {
     VERIFICATION: Offered("Verification", "C-ECHO"),
     **{
         f"1.2.840.10008.5.1.4.1.2.{model}.{number}": Offered(
-            f"{name} Query/Retrieve Information Model - {service[2:]}", service, levels
+            f"{name} Query/Retrieve Information Model - {operation[2:]}", operation, levels
         )
         for model, name, levels in _MODELS
-        for number, service in _OPERATIONS
+        for number, operation in _OPERATIONS
     },
 }
 """by SOP Class UID (PS3.4 A.4, C.6)"""

@@ -12,12 +12,7 @@ from kahu.dimse import association, identifier
 from kahu.dimse.association import Association, Message
 from kahu.dimse.contexts import to_send
 from kahu.dimse.peers import Peer
-from kahu.errors import AssociationLost, AssociationRefused, BadRequest, KahuError, Unavailable
-from kahu.server.dimse.call import Call
-from kahu.server.dimse.find import level_of, read_identifier
-from kahu.server.dimse.offered import SERVICES
-from kahu.server.dimse.selection import selected
-from kahu.server.dimse.statuses import (
+from kahu.dimse.status import (
     CANCELLED,
     DESTINATION_UNKNOWN,
     DOES_NOT_MATCH,
@@ -27,7 +22,12 @@ from kahu.server.dimse.statuses import (
     UNABLE_TO_COUNT,
     UNABLE_TO_SEND,
 )
-from kahu.server.dimse.suboperations import Progress, Sender, forms
+from kahu.errors import AssociationLost, AssociationRefused, BadRequest, KahuError, Unavailable
+from kahu.server.dimse.call import Call
+from kahu.server.dimse.find import level_of, read_identifier
+from kahu.server.dimse.offered import SERVICES
+from kahu.server.dimse.selection import selected
+from kahu.server.dimse.suboperations import Progress, SubOperations, forms
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ def get(call: Call, message: Message) -> None:
         cancelled |= call.is_cancel(other, message)
 
     services = call.services
-    sender = Sender(services.database, services.places, call.association, {}, heard)
-    _send_all(call, message, wanted, sender.send, lambda: cancelled or call.cancelled(message))
+    stores = SubOperations(services.database, services.places, call.association, {}, heard)
+    _send_all(call, message, wanted, stores.send, lambda: cancelled or call.cancelled(message))
 
 
 def move(call: Call, message: Message) -> None:
@@ -88,12 +88,12 @@ def _sending(call: Call, message: Message, other: Association) -> Callable[[Loca
         other.abort()
         raise AssociationLost("the destination sends something else than a response")
 
-    sender = Sender(call.services.database, call.services.places, other, originator, heard)
+    stores = SubOperations(call.services.database, call.services.places, other, originator, heard)
 
     def send(located: Located) -> int | None:
         if not other.ended:
             try:
-                return sender.send(located)
+                return stores.send(located)
             except AssociationLost as error:
                 log.warning("the destination of a C-MOVE is lost: %s", error)
         return None

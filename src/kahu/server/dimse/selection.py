@@ -6,11 +6,11 @@ from kahu.catalog import fetch, search
 from kahu.catalog.fetch import Located
 from kahu.catalog.scope import Scope
 from kahu.db import Database
-from kahu.dicom.query import Query, QueryLevel, from_identifier
+from kahu.dicom.attributes import UNIQUE, Level
+from kahu.dicom.query import Query, from_identifier
 from kahu.errors import BadRequest
-from kahu.server.dimse.answer import UNIQUE
 
-_FOUND_BY: dict[QueryLevel, QueryLevel] = {
+_FOUND_BY: dict[Level, Level] = {
     "PATIENT": "STUDY",
     "STUDY": "STUDY",
     "SERIES": "SERIES",
@@ -18,7 +18,7 @@ _FOUND_BY: dict[QueryLevel, QueryLevel] = {
 }
 
 
-def selected(database: Database, scope: Scope, identifier: Dataset, level: QueryLevel) -> list[Located]:
+def selected(database: Database, scope: Scope, identifier: Dataset, level: Level) -> list[Located]:
     """The instances that are asked for, each once; none, if nothing of it is here.
 
     The keys of the levels above may be left out (relational retrieval); those that are there must hold. Other

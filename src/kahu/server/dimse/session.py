@@ -6,18 +6,19 @@ from collections.abc import Callable
 
 from kahu.dimse import command
 from kahu.dimse.association import Association, Message
-from kahu.errors import AssociationLost
-from kahu.server.dimse import find, retrieve, store
-from kahu.server.dimse.admission import Caller
-from kahu.server.dimse.call import Call
-from kahu.server.dimse.offered import RIGHT_FOR, Service, offered
-from kahu.server.dimse.statuses import (
+from kahu.dimse.status import (
     CLASS_NOT_SUPPORTED,
     NOT_AUTHORIZED,
     PROCESSING_FAILURE,
     SUCCESS,
     UNRECOGNIZED_OPERATION,
+    Operation,
 )
+from kahu.errors import AssociationLost
+from kahu.server.dimse import find, retrieve, store
+from kahu.server.dimse.admission import Caller
+from kahu.server.dimse.call import Call
+from kahu.server.dimse.offered import RIGHT_FOR, offered
 from kahu.server.services import Services
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def _echo(call: Call, message: Message) -> None:
     call.answer(message, SUCCESS)
 
 
-_OPERATIONS: dict[int, tuple[Service, Callable[[Call, Message], None]]] = {
+_OPERATIONS: dict[int, tuple[Operation, Callable[[Call, Message], None]]] = {
     command.C_ECHO: ("C-ECHO", _echo),
     command.C_STORE: ("C-STORE", store.perform),
     command.C_FIND: ("C-FIND", find.perform),
@@ -69,10 +70,10 @@ class Session:
         if field not in _OPERATIONS:
             self._call.answer(message, UNRECOGNIZED_OPERATION)
             return
-        service, perform = _OPERATIONS[field]
+        operation, perform = _OPERATIONS[field]
         performed = offered(self._call.context(message).abstract_syntax)
-        right = RIGHT_FOR.get(service)
-        if performed is None or performed.service != service:
+        right = RIGHT_FOR.get(operation)
+        if performed is None or performed.operation != operation:
             self._call.answer(message, CLASS_NOT_SUPPORTED)
         elif right and right not in self._call.caller.may:
             log.warning("%s may not %s", self._call.caller.who, right)

@@ -1,23 +1,24 @@
-"""The statuses that operations answer with, and when (PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5, C.4.3.1.4; PS3.7 annex C)."""
+"""When an operation answers with which status (PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5, C.4.3.1.4; PS3.7 annex C)."""
 
-from kahu.server.dimse.offered import Service
-
-SUCCESS = 0x0000
-PROCESSING_FAILURE = 0x0110
-DUPLICATE_UID = 0x0111
-CLASS_NOT_SUPPORTED = 0x0122
-NOT_AUTHORIZED = 0x0124
-UNRECOGNIZED_OPERATION = 0x0211
-OUT_OF_RESOURCES = 0xA700
-UNABLE_TO_COUNT = 0xA701
-UNABLE_TO_SEND = 0xA702
-DESTINATION_UNKNOWN = 0xA801
-DOES_NOT_MATCH = 0xA900
-SOME_FAILED = 0xB000
-CANNOT_UNDERSTAND = 0xC000
-CANCELLED = 0xFE00
-PENDING = 0xFF00
-PENDING_WITHOUT = 0xFF01
+from kahu.dimse.status import (
+    CANCELLED,
+    CANNOT_UNDERSTAND,
+    CLASS_NOT_SUPPORTED,
+    DESTINATION_UNKNOWN,
+    DOES_NOT_MATCH,
+    DUPLICATE,
+    NOT_AUTHORIZED,
+    OUT_OF_RESOURCES,
+    PENDING,
+    PENDING_WITHOUT,
+    PROCESSING_FAILURE,
+    SOME_FAILED,
+    SUCCESS,
+    UNABLE_TO_COUNT,
+    UNABLE_TO_SEND,
+    UNRECOGNIZED_OPERATION,
+    Operation,
+)
 
 _IDENTIFIER = "the identifier cannot be read, or does not fit the information model"
 _RETRIEVING: dict[int, str] = {
@@ -28,11 +29,11 @@ _RETRIEVING: dict[int, str] = {
     UNABLE_TO_COUNT: "what matches could not be found: the catalogue is busy",
     DOES_NOT_MATCH: _IDENTIFIER + ", or the unique key of the level has no value",
 }
-ANSWERED: dict[Service, dict[int, str]] = {
+ANSWERED: dict[Operation, dict[int, str]] = {
     "C-ECHO": {SUCCESS: "always"},
     "C-STORE": {
         SUCCESS: "the object is on disk and in the catalogue; or it was there already, the same",
-        DUPLICATE_UID: "another object has its SOP Instance UID; this one is kept aside (`kahu conflicts`)",
+        DUPLICATE: "another object has its SOP Instance UID; this one is kept aside (`kahu conflicts`)",
         OUT_OF_RESOURCES: "no room left, the disk cannot be written, or the server is stopping",
         DOES_NOT_MATCH: "SOP Class or Instance UID of the command are not those of the data set",
         CANNOT_UNDERSTAND: "the data set cannot be read, or lacks a UID that makes it an object",

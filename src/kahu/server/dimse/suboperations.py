@@ -8,12 +8,13 @@ from kahu.catalog.fetch import Located
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.dicom.syntaxes import KNOWN
+from kahu.dimse import command
 from kahu.dimse.association import Association, Message
-from kahu.dimse.command import C_STORE, RESPONSE, Command
+from kahu.dimse.command import Command
 from kahu.dimse.given import given
+from kahu.dimse.status import DUPLICATE, SUCCESS, stored
 from kahu.errors import AssociationLost, KahuError
 from kahu.server.dicomweb.image import can_give
-from kahu.server.dimse.statuses import DUPLICATE_UID, SUCCESS
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Progress:
         self.remaining -= 1
         if status == SUCCESS:
             self.completed += 1
-        elif status is not None and (status >> 12 == 0xB or status == DUPLICATE_UID):
+        elif status is not None and (stored(status) or status == DUPLICATE):
             self.warning += 1  # the receiver has the object, be it altered or from another time
         else:
             self.failed.append(instance)
@@ -67,7 +68,7 @@ def forms(database: Database, located: Located) -> tuple[str, ...]:
     return tuple(uid for uid in can_give(database, located) if uid == kept or not KNOWN[uid].lossy)
 
 
-class Sender:
+class SubOperations:
     """Sends objects over one association. `originator`: what a C-STORE says of the C-MOVE that it is for; `heard`
     is given what comes between a request and its response."""
 
@@ -93,14 +94,8 @@ class Sender:
         except KahuError as error:
             log.warning("object %s was not sent: %s", located.sop_instance_uid, error)
             return None
-        request: Command = {
-            "CommandField": C_STORE,
-            "MessageID": self._association.next_message_id(),
-            "Priority": 0,
-            "AffectedSOPClassUID": located.sop_class_uid,
-            "AffectedSOPInstanceUID": located.sop_instance_uid,
-            **self._originator,
-        }
+        request = command.request(command.C_STORE, located.sop_class_uid, self._association.next_message_id())
+        request |= {"AffectedSOPInstanceUID": located.sop_instance_uid, **self._originator}
         try:
             self._association.send(context, request, data)
         except AssociationLost:
@@ -114,12 +109,10 @@ class Sender:
         as_kept = self._association.context_for(located.sop_class_uid, (located.transfer_syntax,))
         return forms(self._database, located) if as_kept is None else ()
 
-    def _status(self, request: Command) -> int | None:
+    def _status(self, request: Command) -> int:
         while message := self._association.receive(ANSWER):
-            said = message.command
-            answers = said["CommandField"] == C_STORE | RESPONSE
-            if answers and said["MessageIDBeingRespondedTo"] == request["MessageID"]:
-                status: int | None = said.get("Status")
-                return status
+            code = command.status_of(message.command, request)
+            if code is not None:
+                return code
             self._heard(message)
         raise AssociationLost("the receiver has released the association before it has answered")

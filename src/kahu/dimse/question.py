@@ -2,30 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from io import BytesIO
-from typing import Literal, get_args
 
 from pydicom import Dataset
-from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from kahu.dicom import query
-from kahu.dicom.attributes import tag_of
+from kahu.dicom.attributes import LEVELS, UNIQUE, Level, tag_of
 from kahu.dicom.malformed import MALFORMED
 from kahu.dicom.text import quietly
-from kahu.errors import AssociationLost, BadRequest
-
-Level = Literal["PATIENT", "STUDY", "SERIES", "IMAGE"]
-LEVELS: tuple[Level, ...] = get_args(Level)
-
-UNIQUE: dict[Level, str] = {
-    "PATIENT": "PatientID",
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
-"""what names an entity of each level (PS3.4 C.3)"""
+from kahu.errors import BadRequest
 
 # What is asked to be told: required and usual optional keys (PS3.4 C.6.1.1, C.6.2.1).
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
@@ -120,17 +105,6 @@ def wanted(study: str, series: str = "", instances: Sequence[str] = ()) -> Datas
     if instances:
         found.SOPInstanceUID = list(instances)
     return found
-
-
-def decoded(body: bytes, transfer_syntax: str) -> Dataset:
-    """An answer from its bytes; its values are read when they are looked at, so that one that cannot be read is missed
-    alone. AssociationLost: nothing of it can be read."""
-    implicit = transfer_syntax == ImplicitVRLittleEndian
-    try:
-        with quietly():
-            return read_dataset(BytesIO(body), implicit, transfer_syntax != ExplicitVRBigEndian)
-    except (*MALFORMED, EOFError) as error:
-        raise AssociationLost("the peer has sent an identifier that cannot be read") from error
 
 
 def row(answer: Dataset) -> dict[str, str]:
