@@ -18,7 +18,7 @@ from kahu.access import Grant
 from kahu.catalog import conflicts
 from kahu.catalog.arrive import MOST_ASIDE, Received
 from kahu.dicom.multipart import Outgoing, media_type, read_parts, write
-from kahu.server.dicomweb.given import CANNOT_UNDERSTAND, DUPLICATE_UID, OUT_OF_RESOURCES, Failure
+from kahu.server.dicomweb.outcomes import CANNOT_UNDERSTAND, DUPLICATE_UID, OUT_OF_RESOURCES, Failure
 from kahu.server.dicomweb.stow import answer
 from kahu.testing import samples
 
@@ -363,6 +363,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(archive: Any) 
     scope = {
         "type": "http",
         "method": "POST",
+        "scheme": "http",
         "path": "/dicomweb/studies",
         "query_string": b"",
         "headers": [(b"content-type", MULTIPART["Content-Type"].encode()), (b"host", b"testserver")],

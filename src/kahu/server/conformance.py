@@ -1,6 +1,6 @@
 """The conformance statement (PS3.2), made of the very tables that the doors work from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from kahu import __version__
 from kahu.catalog import search
@@ -13,6 +13,7 @@ from kahu.server.dicomweb.image import Images
 from kahu.server.dicomweb.look import LARGEST
 from kahu.server.dicomweb.resources import resources
 from kahu.server.dimse.conformance import dimse_section
+from kahu.server.markdown import table
 
 _NOT_THERE = (
     "Storage Commitment (PS3.4 annex J)",
@@ -42,7 +43,7 @@ def _title() -> str:
 
 
 def _dicomweb() -> list[str]:
-    table = _table(
+    transactions = table(
         ("transaction", "request", "gives", "takes", "parameters"),
         (
             (
@@ -55,7 +56,7 @@ def _dicomweb() -> list[str]:
             for one in resources(Images())
         ),
     )
-    limits = _table(
+    limits = table(
         ("limit", "value"),
         (
             ("matches in one answer, more with `offset`", f"{search.MOST:,}"),
@@ -72,7 +73,7 @@ def _dicomweb() -> list[str]:
         "Below `/dicomweb`. `GET` answers `HEAD`, too; `OPTIONS` of a resource names its methods, and of `/dicomweb/` "
         "describes them all. `accept` in the query wins over the header; parameters that are not known are ignored "
         "and named in `Warning: 299`.",
-        table,
+        transactions,
         "### Limits",
         limits,
     ]
@@ -93,7 +94,7 @@ def _syntaxes() -> list[str]:
         "## Transfer syntaxes",
         "Objects of any transfer syntax are kept and given as they are. Those of these are decoded, and, where the "
         "image allows it, given in the others that are marked *given*.",
-        _table(("name", "UID", "media type of a frame", "given", "loses something"), rows),
+        table(("name", "UID", "media type of a frame", "given", "loses something"), rows),
     ]
 
 
@@ -103,7 +104,7 @@ def _attributes() -> list[str]:
         "## Attributes that are indexed",
         "QIDO-RS and C-FIND match and return any attribute that the objects have. These are answered from an index, "
         "the others from the headers.",
-        _table(("level", "attributes"), rows),
+        table(("level", "attributes"), rows),
     ]
 
 
@@ -113,8 +114,3 @@ def _missing() -> list[str]:
 
 def _code(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -9,7 +9,7 @@
 `rendered`      pictures for people; thumbnails; `look`: how they are wanted
 `uri`           WADO-URI: one object or picture by parameters
 `stow`          store instances; `stow_json`: DICOM JSON with bulk data
-`incoming`      the body of what is stored, decoded and taken apart; `given`: what becomes of it
+`incoming`      the body of what is stored, decoded and taken apart; `outcomes`: what becomes of it
 `delete`        delete studies, series and instances
 `resources`     all of these, listed once; `capabilities`: the list, told to machines
 `accept`        what a client accepts; `forms`: in which form it gets objects and frames

@@ -9,10 +9,11 @@ from starlette.requests import Request
 
 from kahu.dicom.multipart import Begin, End, Event, MediaType, Reader
 from kahu.errors import BadRequest, Unsupported
+from kahu.server.dicomweb.asked import JSON_TYPES
+from kahu.server.dicomweb.forms import DICOM
 from kahu.server.pools import Pool
 
-DICOM = "application/dicom"
-JSON = "application/dicom+json"
+JSON = JSON_TYPES[0]
 
 _TAKEN = f'send {DICOM}, or multipart/related; type="{DICOM}", or either with {JSON}'
 _AT_ONCE = 1 << 10

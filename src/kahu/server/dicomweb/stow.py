@@ -14,9 +14,16 @@ from kahu.catalog.arrive import Received
 from kahu.catalog.inbox import HELD, Arriving
 from kahu.dicom.multipart import Begin, End, Event
 from kahu.errors import BadRequest, KahuError
-from kahu.server.dicomweb import accept, given, incoming, stow_json
+from kahu.server.dicomweb import accept, incoming, outcomes, stow_json
 from kahu.server.dicomweb.asked import JSON_TYPES, Asked
-from kahu.server.dicomweb.given import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, Failure, Given, failure, outcome
+from kahu.server.dicomweb.outcomes import (
+    CANNOT_UNDERSTAND,
+    OUT_OF_RESOURCES,
+    Failure,
+    Given,
+    failure,
+    outcome,
+)
 from kahu.server.pools import Pool
 
 
@@ -83,7 +90,7 @@ class _Part:
 
     async def begin(self) -> None:
         try:
-            self._arriving = await given.begin(self._asked)
+            self._arriving = await outcomes.begin(self._asked)
         except KahuError as error:
             self._error = error
 
@@ -108,7 +115,7 @@ class _Part:
             if self._error or not self._arriving:
                 raise self._error or KahuError("nothing was begun")
             self._gathered()()
-            return given.finish(self._asked, self._arriving)
+            return outcomes.finish(self._asked, self._arriving)
         except KahuError as error:
             return failure(error)
 

@@ -17,11 +17,11 @@ from kahu.dicom import json_read
 from kahu.dicom.json_read import Bulk
 from kahu.dicom.multipart import Begin, End, Event, MediaType
 from kahu.errors import BadRequest, BrokenDicom, KahuError
-from kahu.server.dicomweb import given
+from kahu.server.dicomweb import outcomes
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.forms import FRAME_TYPES, PRESUMED
-from kahu.server.dicomweb.given import Given, failure
 from kahu.server.dicomweb.incoming import JSON
+from kahu.server.dicomweb.outcomes import Given, failure
 from kahu.server.pools import CHUNK, Pool
 from kahu.stores.reading import pread
 
@@ -51,9 +51,9 @@ async def take(asked: Asked, pool: Pool, events: AsyncGenerator[Event, None], se
 async def _give(asked: Asked, pool: Pool, instance: Mapping[str, Any], find: json_read.Find) -> Given:
     arriving: Arriving | None = None
     try:
-        arriving = await given.begin(asked)
+        arriving = await outcomes.begin(asked)
         await pool.run(_write, arriving, instance, find)
-        return given.finish(asked, arriving)
+        return outcomes.finish(asked, arriving)
     except KahuError as error:
         return failure(error, *json_read.identity(instance))
     finally:

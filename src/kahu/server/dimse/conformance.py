@@ -1,6 +1,6 @@
 """The DIMSE part of the conformance statement (PS3.2), made of the tables that the door works from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pydicom.uid import UID
 
@@ -10,6 +10,7 @@ from kahu.dimse.command import MOST as MOST_COMMAND
 from kahu.server.dimse import listener, session
 from kahu.server.dimse.offered import RIGHT_FOR, SERVICES
 from kahu.server.dimse.statuses import ANSWERED, ANY
+from kahu.server.markdown import table
 
 
 def dimse_section() -> str:
@@ -27,7 +28,7 @@ def _performed() -> Iterable[str]:
         (one.name, f"`{uid}`", one.operation, ", ".join(one.levels), RIGHT_FOR.get(one.operation, ""))
         for uid, one in SERVICES.items()
     )
-    yield _table(("as SCP of", "UID", "operation", "levels", "right that a peer needs"), rows)
+    yield table(("as SCP of", "UID", "operation", "levels", "right that a peer needs"), rows)
     yield (
         "Queries are always relational: keys of levels above may be left out. Identifiers are in "
         f"{', '.join(UID(uid).name for uid in contexts.NATIVE)}; answers in UTF-8 (`ISO_IR 192`) where they are not "
@@ -50,7 +51,7 @@ def _storage() -> Iterable[str]:
         "transcoded without loss, else not: that sub-operation has failed."
     )
     names = sorted((UID(uid).name, uid) for uid in contexts.STORAGE if UID(uid).name)
-    yield _table(("SOP class", "UID"), ((name, f"`{uid}`") for name, uid in names))
+    yield table(("SOP class", "UID"), ((name, f"`{uid}`") for name, uid in names))
 
 
 def _negotiation() -> Iterable[str]:
@@ -72,7 +73,7 @@ def _negotiation() -> Iterable[str]:
             "1.2 and newer, with `--dimse-tls-cert`; callers' certificates checked with `--dimse-tls-ca`",
         ),
     )
-    yield _table(("negotiated", "value"), rows)
+    yield table(("negotiated", "value"), rows)
 
 
 def _statuses() -> Iterable[str]:
@@ -83,7 +84,7 @@ def _statuses() -> Iterable[str]:
         for operation, statuses in operations
         for code, words in statuses.items()
     )
-    yield _table(("operation", "status", "when"), rows)
+    yield table(("operation", "status", "when"), rows)
 
 
 def _limits() -> Iterable[str]:
@@ -97,14 +98,9 @@ def _limits() -> Iterable[str]:
         ("seconds without a byte, sent or taken, within a message", f"{association.TIMEOUT:g}"),
         ("seconds between two messages", f"{session.IDLE:g}"),
     )
-    yield _table(("limit", "value"), rows)
+    yield table(("limit", "value"), rows)
 
 
 def _asked() -> Iterable[str]:
     yield "### As SCU"
     yield "C-ECHO, C-STORE, C-FIND, C-MOVE and C-GET (study root), to the peers that were added with `kahu peer add`."
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
