@@ -1,7 +1,9 @@
 """Plain calls from the event loop: bounded, one pool a store, and dropped when nobody waits for them."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -111,6 +113,25 @@ def test_a_stream_reads_at_most_one_chunk_ahead_and_is_closed_when_abandoned() -
 
     asyncio.run(main())
     assert len(produced) <= 3
+
+
+def test_what_a_call_returned_is_gone_with_who_asked_for_it() -> None:
+    """Without waiting for the collector: pieces of files come by here."""
+
+    class Piece:
+        pass
+
+    async def main() -> "weakref.ref[Piece]":
+        pool = Pool("a store", threads=1, waiting=1)
+        piece = weakref.ref(await pool.run(Piece))
+        pool.close()
+        return piece
+
+    gc.disable()
+    try:
+        assert asyncio.run(main())() is None
+    finally:
+        gc.enable()
 
 
 def test_a_stream_that_is_abandoned_in_the_middle_of_a_read_is_closed_after_it() -> None:

@@ -64,7 +64,7 @@ class Pool:
                 self._started += 1
                 threading.Thread(target=self._work, name=f"pool: {self.name}", daemon=True).start()
             self._changed.notify()
-        future.add_done_callback(lambda _: self._drop(job))
+        future.add_done_callback(self._drop)
         return future
 
     async def stream(self, pieces: Iterator[bytes], size: int = CHUNK) -> AsyncGenerator[bytes, None]:
@@ -96,11 +96,13 @@ class Pool:
         for future, _ in waiting:
             future.cancel()
 
-    def _drop(self, job: Job) -> None:
-        """A cancelled call leaves the queue, so that it takes nobody's place there."""
-        if job[0].cancelled():
+    def _drop(self, future: Future[Any]) -> None:
+        """A cancelled call leaves the queue, so that it takes nobody's place there. It is looked for by its future,
+        which must not hold the job that holds itself: such a cycle would keep results until the collector comes."""
+        if future.cancelled():
             with self._changed:
-                if job in self._jobs:
+                job = next((job for job in self._jobs if job[0] is future), None)
+                if job:
                     self._jobs.remove(job)
 
     def _work(self) -> None:
