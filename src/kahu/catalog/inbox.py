@@ -8,6 +8,7 @@ are there. What comes meanwhile shares the next transaction, and its sync.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,8 @@ __all__ = ["HELD", "Arriving", "Inbox"]
 MOST = 64
 """objects that have come whole and are not settled: they are in memory, or open files"""
 _SETTLERS = 4
+_TOGETHER = 0.003
+"""seconds that a transaction waits for others that have come whole: another one would take as long"""
 _PATIENCE = 10.0
 """seconds that what has come whole is given when the server stops"""
 
@@ -122,11 +125,13 @@ class Inbox:
             self._done(len(batch))
 
     def _more(self) -> "list[Arriving]":
-        """What else has been kept by now."""
+        """What else has been kept by now, or will be in a moment."""
         more: list[Arriving] = []
+        until = time.monotonic() + _TOGETHER
         while len(more) < MOST:
+            patience = until - time.monotonic() if 1 + len(more) < self._in_hand else 0
             try:
-                arriving = self._kept.get_nowait()
+                arriving = self._kept.get(timeout=patience) if patience > 0 else self._kept.get_nowait()
             except Empty:
                 break
             if arriving is None:
