@@ -104,7 +104,7 @@ def test_a_stream_reads_at_most_one_chunk_ahead_and_is_closed_when_abandoned() -
 
     async def main() -> None:
         pool = Pool("a store", threads=2, waiting=1)
-        chunks = pool.stream(pieces(), size=10)
+        chunks = pool.stream(pieces(), size=10, largest=10)
         assert await anext(chunks) == b"x" * 10
         assert await anext(chunks) == b"x" * 10
         await pool.run(abs, -1)
@@ -114,6 +114,21 @@ def test_a_stream_reads_at_most_one_chunk_ahead_and_is_closed_when_abandoned() -
 
     asyncio.run(main())
     assert len(produced) <= 3
+
+
+def test_a_stream_gives_more_at_once_only_to_who_takes_it_quickly() -> None:
+    async def main() -> int:
+        pool = Pool("a store", threads=1, waiting=1)
+        chunks = pool.stream(iter([b"x" * 10] * 100), size=20, largest=80)
+        sizes = []
+        async for chunk in chunks:
+            sizes.append(len(chunk))
+            if len(sizes) % 2:
+                await asyncio.sleep(0.1)
+        pool.close()
+        return max(sizes)
+
+    assert asyncio.run(main()) == 40
 
 
 def test_what_a_call_returned_is_gone_with_who_asked_for_it() -> None:

@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 CHUNK = 1 << 20
 """bytes that are gathered in a thread before they are handed over: one hop between threads for each"""
+LARGEST = 4 << 20
+"""the same, for who takes them quickly"""
+_QUICK = 0.02
+"""seconds in which a chunk is taken by one who is given more at once"""
 
 _PEER_THREADS = 4
 _PEER_WAITING = 16
@@ -67,18 +71,25 @@ class Pool:
         future.add_done_callback(self._drop)
         return future
 
-    async def stream(self, pieces: Iterator[bytes], size: int = CHUNK) -> AsyncGenerator[bytes, None]:
+    async def stream(
+        self, pieces: Iterator[bytes], size: int = CHUNK, largest: int = LARGEST
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes that `pieces` yields; small pieces are joined, large ones are passed on as they are.
 
         The next `size` bytes are gathered while those before are being sent, no more; in between, no thread is held: a
-        slow reader costs twice that in memory. `pieces` is closed when it ends, fails or is abandoned.
+        slow reader costs twice that in memory. A quick one is given up to `largest` at once. `pieces` is closed when it
+        ends, fails or is abandoned.
         """
+        clock = asyncio.get_running_loop().time
+        least = size
         job = self.submit(partial(_gather, pieces, size))
         try:
             while gathered := await asyncio.wrap_future(job):
                 job = self.submit(partial(_gather, pieces, size), admitted=True)
+                began = clock()
                 for chunk in gathered:
                     yield chunk
+                size = min(2 * size, largest) if clock() - began < _QUICK else least
         finally:
             job.cancel()
             if isinstance(pieces, Generator):

@@ -68,7 +68,12 @@ Handler = Callable[[Asked], Awaitable[Response]]
 def path(study: str, series: str = "", instance: str = "") -> str:
     """The path of a resource below the door. UIDs that are not valid may hold any character."""
     parts = (("studies", study), ("series", series), ("instances", instance))
-    return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in parts if uid)
+    return "".join(f"/{name}/{_quoted(uid)}" for name, uid in parts if uid)
+
+
+@lru_cache(maxsize=4096)
+def _quoted(uid: str) -> str:
+    return quote(uid, safe="")
 
 
 def reading(rooms: Rooms, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

@@ -1,16 +1,17 @@
 """The image of an instance: what is known of it, and its frames as its store has them."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from kahu.catalog import fetch
-from kahu.catalog.fetch import Located
+from kahu.catalog.fetch import Located, Location
 from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
@@ -184,10 +185,19 @@ def _with_pixels(facts: PixelFacts, pixels: PixelData) -> PixelFacts:
 def tag_of(located: Located, *facts: object, weak: bool = False) -> str:
     """The entity tag of what is made of an instance's bytes in the way that `facts` tell; empty where its store cannot
     tell whether they have changed."""
-    at = located.location
-    if not at.entry.stamp:
-        return ""
-    return conditions.tag(at.store, at.entry.key, at.entry.stamp, at.entry.size, *facts, weak=weak)
+    state = _state(located.location)
+    return conditions.tag(*state, *facts, weak=weak) if state else ""
+
+
+def tag_of_all(found: Sequence[Located], *facts: object) -> str:
+    """The same of many instances in one message."""
+    states = [_state(one.location) for one in found]
+    return conditions.tag(*chain.from_iterable(states), *facts, weak=True) if all(states) else ""
+
+
+def _state(at: Location) -> tuple[object, ...]:
+    """Is another whenever the bytes are; empty: the store cannot tell."""
+    return (at.store, at.entry.key, at.entry.stamp, at.entry.size) if at.entry.stamp else ()
 
 
 def reader(places: Places, located: Located) -> ReadAt:

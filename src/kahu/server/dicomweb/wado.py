@@ -16,7 +16,7 @@ from kahu.server.dicomweb import accept, conditions
 from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.forms import DICOM, Form, HeaderNeeded, Kept, object_forms
-from kahu.server.dicomweb.image import Images, can_give, reader, tag_of
+from kahu.server.dicomweb.image import Images, can_give, reader, tag_of, tag_of_all
 from kahu.server.dicomweb.sent import Body, head, send, without
 from kahu.server.streams import Streamed
 
@@ -44,8 +44,7 @@ async def objects(asked: Asked) -> Response:
     """The objects of a study or a series, each as `instance` gives it."""
     found = await asked.rooms.pools.database(_locate, asked)
     forms = await forms_of(asked, accept.wanted(asked.request), found)
-    tags = [tag_of(one, form.transfer_syntax) for one, form in zip(found, forms, strict=True)]
-    tag = conditions.tag(asked.series, *tags, weak=True) if all(tags) else ""
+    tag = tag_of_all(found, asked.series, *(form.transfer_syntax for form in forms))
     headers = {"Vary": "Accept"} | ({"ETag": tag} if tag else {})
     if (status := conditions.verdict(asked.request.headers, tag)) is not None:
         return without(status, headers)
