@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gzip
 import os
+import time
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -175,6 +176,24 @@ def test_a_study_takes_its_own_objects_only(archive: Any) -> None:
     assert failure["00081155"]["Value"] == [other.SOPInstanceUID]
     assert failure["00081197"]["Value"] == [0xA901]
     assert len(archive.client().get("/dicomweb/instances").json()) == 1
+
+
+def test_a_series_takes_objects_of_its_own_study_only(archive: Any) -> None:
+    """Else they would be shown in a study that is not theirs, perhaps another patient's."""
+    ds, more, other, last = (samples.instance(number=number) for number in (1, 2, 3, 4))
+    for one in (other, last):
+        one.StudyInstanceUID, one.PatientID = samples.instance(patient_id="P-2").StudyInstanceUID, "P-2"
+    answer = archive.client().post(
+        "/dicomweb/studies", content=message(*map(samples.encode, (ds, other, more))), headers=MULTIPART
+    )
+    assert answer.status_code == 202
+    again = archive.client().post("/dicomweb/studies", content=samples.encode(last), headers=DICOM)
+    assert again.status_code == 409
+    for refused, uid in ((answer, other.SOPInstanceUID), (again, last.SOPInstanceUID)):
+        (failure,) = refused.json()["00081198"]["Value"]
+        assert failure["00081155"]["Value"] == [uid]
+        assert failure["00081197"]["Value"] == [0xA901]
+    assert len(archive.client().get("/dicomweb/instances").json()) == 2
 
 
 def test_what_is_no_dicom_among_what_is(archive: Any) -> None:
@@ -376,5 +395,10 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(archive: Any) 
         pass
 
     asyncio.run(archive.app()(scope, receive, send))
-    assert list((archive.home / "store" / "spool").iterdir()) == []
+    spool = archive.home / "store" / "spool"
+    for _ in range(500):  # what is being written is removed after that
+        if not list(spool.iterdir()):
+            break
+        time.sleep(0.02)
+    assert list(spool.iterdir()) == []
     assert archive.client().get("/dicomweb/studies").json() == []
