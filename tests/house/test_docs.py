@@ -232,5 +232,5 @@ def test_links_of_pages_outside_docs_lead_somewhere() -> None:
 def test_every_flow_has_an_end_to_end_test_of_its_name() -> None:
     flows = re.findall(r"^## (\w+)$", (DOCS / "flows.md").read_text(), re.M)
     tests = [path.stem.removeprefix("test_") for path in (ROOT / "tests" / "e2e").glob("test_*.py")]
-    assert flows == ["See", "Arrive", "Ask", "Fetch", "Run"]
+    assert flows == ["See", "Arrive", "Ask", "Fetch", "Peers", "Run"]
     assert {flow.lower() for flow in flows} <= set(tests)

@@ -1,5 +1,6 @@
 """The rooms keep their doors shut: imports go one way, and nothing heavy is loaded before it is wanted."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,20 @@ def test_what_is_heavy_is_loaded_when_wanted(statement: str, unwanted: set[str])
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
     assert unwanted.isdisjoint(loaded.split())
+
+
+@pytest.mark.parametrize(
+    "room", ["catalog", "dicom", "dimse", "runs", "server", "server/dicomweb", "server/dimse"]
+)
+def test_the_table_of_a_room_names_what_is_in_it(room: str) -> None:
+    folder = ROOT / "src" / "kahu" / room
+    table = (folder / "__init__.py").read_text().split("\n===")[1]
+    named = set(re.findall(r"`([a-z_0-9]+)`", table))
+    inside = {
+        path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert named >= inside - {"__init__"}
+    assert set(re.findall(r"^`([a-z_0-9]+)`", table, re.M)) <= inside
 
 
 def test_the_public_names_are_these() -> None:

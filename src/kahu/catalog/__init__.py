@@ -14,16 +14,21 @@
                many at once)
 `delivered`    results, pending until they are published
 `conflicts`    objects that say something else under a UID that we have
+`delete`       what someone no longer wants: what is owned goes, what is borrowed is forgotten
 `forget`       what lies nowhere any more, when someone says so
 `search`       a `Query` -> rows; counts, facets (`plan`: a query -> SQL; `matching`: a condition -> SQL;
                `candidates`: what has an index, and `trigrams`; `pages`: ids -> rows; `kept`: what only the
                headers know; `computed`: what is counted)
 `gallery`      series as cards show them
-`fetch`        where an object is; its metadata (`describe`), its bytes
+`fetch`        where an object is; its metadata (`describe`), its bytes (`hierarchy`: objects with their series
+               and study; `named`: one of these that is named)
 `thumbnails`   one small picture a series, cached
 `tags`         labels that people and programs set
 `changes`      the change feed
 `figures`      what lies in a store, and what was not taken
+`sums`         what series add up to
+`fold`         text without case and accents, in Python and in SQL
+`insert`       an insert that both databases understand (`plain`: SQL for what is done to every object)
 =============  ==================================================================================
 
 Functions take a `Database` where they manage transactions themselves (named `database`), and a connection

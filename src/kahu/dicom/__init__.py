@@ -9,7 +9,10 @@
 `text`          bytes -> text in the character sets of DICOM (PS3.5 §6.1)
 `json_model`    a header -> DICOM JSON Model (PS3.18 annex F), as bytes
 `json_read`     DICOM JSON Model with bulk data -> a file (PS3.18 annex F)
-`query`         QIDO-RS parameters -> `Query` (PS3.18 §8.3.4, PS3.4 C.2.2.2)
+`query`         QIDO-RS parameters, C-FIND identifiers -> `Query` (PS3.18 §8.3.4, PS3.4 C.4.1)
+`match`         one condition of a query (PS3.4 C.2.2.2)
+`holds`         whether an object meets conditions, told from its DICOM JSON
+`levels`        whose attribute one is that is not of the index (PS3.3 C.7.1 to C.7.5)
 `multipart`     multipart/related, written and read as a stream (PS3.18 §8.6)
 `functional`    attributes of one frame, in functional groups or at the top (PS3.3 C.7.6.16)
 `malformed`     what objects raise that do not hold what the standard says -> one error
@@ -25,7 +28,7 @@
 `transcode`     objects from one transfer syntax to another (PS3.5 §10)
 `rewrite`       a data set's elements in another encoding: VRs, order of bytes (PS3.5 annex A)
 `encapsulate`   frames -> fragments with their offset tables (PS3.5 A.4)
-`file_meta`     preamble and group 2 for another transfer syntax (PS3.10 §7.1)
+`file_meta`     preamble and group 2: of what comes without, for another transfer syntax (PS3.10 §7.1)
 `display`       what an object says of how its frames look (PS3.3 C.11)
 `render`        a frame -> 8-bit picture (PS3.3 C.11, window; thumbnails)
 `grid`          where frames, slices and voxels are in the patient (PS3.3 C.7.6.2)
