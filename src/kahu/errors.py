@@ -64,6 +64,10 @@ class Conflict(KahuError):
     status = 409
 
 
+class OtherStudy(Conflict):
+    """An object is of another study than the one that it was sent to, or than its series is here."""
+
+
 class Unsupported(KahuError):
     """The content is of a type that is not taken here."""
 

@@ -16,13 +16,14 @@ import sqlalchemy as sa
 from kahu.catalog.delivered import deliver, is_held
 from kahu.catalog.judge import Judged, View, judge, look, newcomers, still_true
 from kahu.catalog.known import Kept
+from kahu.catalog.parents import studies_of
 from kahu.catalog.places import Place, Places
 from kahu.catalog.record import one_each, write
 from kahu.catalog.schema import instance_key, locations
 from kahu.catalog.spooling import Spooling
 from kahu.db import Database
 from kahu.dicom.header import Header
-from kahu.errors import FAULT, BytesMissing, Conflict, KahuError, StorageFull
+from kahu.errors import FAULT, BytesMissing, Conflict, KahuError, OtherStudy, StorageFull
 from kahu.stores import Found, OwnedStore
 
 log = logging.getLogger("kahu.catalog")
@@ -78,8 +79,8 @@ def receive(
     """Keeps one object, a file in the sense of PS3.10, byte for byte. Where many come at once, `inbox` is faster.
 
     With `task`, it is kept pending under that attempt and seen by nobody. `study`: the study that it must be
-    of, if one was named. NotDicom, BrokenDicom; StorageFull; Conflict: it is of another study, or another object
-    has its UID, and this one is kept aside for a person to decide.
+    of, if one was named. NotDicom, BrokenDicom; StorageFull; OtherStudy: it is of another, or its series is;
+    Conflict: another object has its UID, and this one is kept aside for a person to decide.
     """
     place, store = places.owned()
     with Spooling(store) as spooling:
@@ -93,10 +94,10 @@ def receive(
 
 
 def keep(spooling: Spooling, header: Header, *, door: Door, task: str, attempt: int, study: str) -> Arrival:
-    """Puts an object that has come whole into Kahu's own store. Conflict: it is of another study than `study`, if
+    """Puts an object that has come whole into Kahu's own store. OtherStudy: it is of another study than `study`, if
     one is named. StorageFull."""
     if study not in ("", header.study_instance_uid):
-        raise Conflict("it is of another study than it was sent to", "send it to its own study")
+        raise OtherStudy("it is of another study than it was sent to", "send it to its own study")
     digest = spooling.digest(header)
     return Arrival(Found(spooling.keep(), header), digest, door, task, attempt)
 
@@ -186,7 +187,11 @@ class _Batch:
 
     def _write(self, db: sa.Connection, judged: Sequence[Judged]) -> None:
         """Writes what was judged, as far as it is wanted."""
-        told = [(self._of(each), *_outcome(db, self._place, each)) for each in judged]
+        strays = _strays(db, judged)
+        told = [
+            (self._of(each), *(_STRAY if each.found.entry.key in strays else _outcome(db, self._place, each)))
+            for each in judged
+        ]
         by_door: dict[Door, list[Judged]] = defaultdict(list)
         for each, (arrival, _, wanted) in zip(judged, told, strict=True):
             if wanted:
@@ -206,6 +211,26 @@ class _Batch:
 
     def _of(self, judged: Judged) -> Arrival:
         return self._arrivals[judged.found.entry.key]
+
+
+_STRAY: tuple[Outcome, bool] = (
+    OtherStudy(
+        "its Series Instance UID is that of a series of another study", "correct it where it came from"
+    ),
+    False,
+)
+
+
+def _strays(db: sa.Connection, judged: Sequence[Judged]) -> set[str]:
+    """Keys of new objects whose series is of another study: they would be shown among another patient's."""
+    new = [each.found for each in judged if each.judgement == "new"]
+    study_of = studies_of(db, {each.header.series_instance_uid for each in new})
+    return {
+        each.entry.key
+        for each in new
+        if study_of.setdefault(each.header.series_instance_uid, each.header.study_instance_uid)
+        != each.header.study_instance_uid
+    }
 
 
 def _outcome(db: sa.Connection, place: Place, judged: Judged) -> tuple[Outcome, bool]:

@@ -99,6 +99,11 @@ def _known(db: sa.Connection, uids: Collection[str]) -> dict[str, Parents]:
     return {row[0]: Parents(*row[1:]) for row in plain.execute(db, _KNOWN, list(uids))}
 
 
+def studies_of(db: sa.Connection, series_uids: Collection[str]) -> dict[str, str]:
+    """The studies that series are known to be of, by Series Instance UID."""
+    return {uid: parents.study_uid for uid, parents in _known(db, series_uids).items()}
+
+
 def _studies(db: sa.Connection, place: Place, found: Sequence[Header]) -> dict[str, int]:
     """Ids of the studies of these objects, by their UIDs."""
     wanted = {header.study_instance_uid: header for header in reversed(found)}

@@ -11,13 +11,14 @@ from kahu.catalog.inbox import Inbox
 from kahu.dicom.file_meta import stated
 from kahu.dimse.association import Context, Message
 from kahu.dimse.status import CANNOT_UNDERSTAND, DOES_NOT_MATCH, DUPLICATE, OUT_OF_RESOURCES, SUCCESS
-from kahu.errors import AssociationLost, BadRequest, Conflict, KahuError, NotDicom
+from kahu.errors import AssociationLost, BadRequest, Conflict, KahuError, NotDicom, OtherStudy
 
 log = logging.getLogger(__name__)
 
 _PIECE = 256 << 10
 
 _STATUSES: tuple[tuple[type[KahuError], int], ...] = (
+    (OtherStudy, DOES_NOT_MATCH),
     (Conflict, DUPLICATE),
     (BadRequest, DOES_NOT_MATCH),
     (NotDicom, CANNOT_UNDERSTAND),

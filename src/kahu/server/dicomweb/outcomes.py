@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kahu.catalog.arrive import Received
 from kahu.catalog.inbox import Arriving
-from kahu.errors import Conflict, KahuError, NotDicom, StorageFull
+from kahu.errors import Conflict, KahuError, NotDicom, OtherStudy, StorageFull
 from kahu.server.dicomweb.asked import Asked
 
 log = logging.getLogger("kahu.server")
@@ -16,7 +16,7 @@ log = logging.getLogger("kahu.server")
 PROCESSING_FAILURE = 0x0110
 DUPLICATE_UID = 0x0111
 OUT_OF_RESOURCES = 0xA700
-OTHER_STUDY = 0xA901  # the object is not of the study that it was sent to
+OTHER_STUDY = 0xA901  # the object is not of the study that it was sent to, or its series is of another
 CANNOT_UNDERSTAND = 0xC000
 
 _LONGEST_COMMENT = 64  # characters of an LO (PS3.5 §6.2)
@@ -53,8 +53,8 @@ def finish(asked: Asked, arriving: Arriving) -> Arriving:
     return arriving
 
 
-async def outcome(sent: Given, study: str) -> Received | Failure:
-    """What became of an object, when that is known. `study`: the one that it was sent to, if one was named."""
+async def outcome(sent: Given) -> Received | Failure:
+    """What became of an object, when that is known."""
     if isinstance(sent, Failure):
         return sent
     try:
@@ -64,13 +64,10 @@ async def outcome(sent: Given, study: str) -> Received | Failure:
         header = sent.header
         if header is None:
             return failure(error)
-        other_study = study not in ("", header.study_instance_uid)
-        return failure(error, header.sop_class_uid, header.sop_instance_uid, other_study=other_study)
+        return failure(error, header.sop_class_uid, header.sop_instance_uid)
 
 
-def failure(
-    error: KahuError, sop_class_uid: str = "", sop_instance_uid: str = "", *, other_study: bool = False
-) -> Failure:
+def failure(error: KahuError, sop_class_uid: str = "", sop_instance_uid: str = "") -> Failure:
     """Why an object is not stored, in the standard's terms."""
     log.info("an object was not stored: %s", error)
     reason = PROCESSING_FAILURE
@@ -78,6 +75,8 @@ def failure(
         reason = OUT_OF_RESOURCES
     elif isinstance(error, NotDicom):
         reason = CANNOT_UNDERSTAND
+    elif isinstance(error, OtherStudy):
+        reason = OTHER_STUDY
     elif isinstance(error, Conflict):
-        reason = OTHER_STUDY if other_study else DUPLICATE_UID
+        reason = DUPLICATE_UID
     return Failure(reason, sop_class_uid, sop_instance_uid, str(error)[:_LONGEST_COMMENT])

@@ -49,7 +49,7 @@ async def store(asked: Asked) -> Response:
         raise BadRequest(
             "the request holds no DICOM objects", "send each as a part of type application/dicom"
         )
-    outcomes = [await outcome(one, asked.study) for one in sent]
+    outcomes = [await outcome(one) for one in sent]
     status, document = answer(
         asked.url,
         [one for one in outcomes if isinstance(one, Received)],

@@ -35,7 +35,7 @@ ANSWERED: dict[Operation, dict[int, str]] = {
         SUCCESS: "the object is on disk and in the catalogue; or it was there already, the same",
         DUPLICATE: "another object has its SOP Instance UID; this one is kept aside (`kahu conflicts`)",
         OUT_OF_RESOURCES: "no room left, the disk cannot be written, or the server is stopping",
-        DOES_NOT_MATCH: "SOP Class or Instance UID of the command are not those of the data set",
+        DOES_NOT_MATCH: "its UIDs are not those of the command, or its series is of another study",
         CANNOT_UNDERSTAND: "the data set cannot be read, or lacks a UID that makes it an object",
     },
     "C-FIND": {
