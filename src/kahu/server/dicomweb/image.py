@@ -16,8 +16,10 @@ from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
 from kahu.dicom import frames, transcode
+from kahu.dicom.display import Display
 from kahu.dicom.frames import PixelFacts
 from kahu.dicom.header import PixelData, ReadAt, inflated
+from kahu.dicom.text import quietly
 from kahu.errors import BrokenDicom, NotFound
 from kahu.server.dicomweb import conditions, rows
 from kahu.server.dicomweb.asked import Asked
@@ -60,6 +62,7 @@ class Image:
         self._pixels = pixels
         # As much as it takes to find frames: index attributes.
         self._outline = _outline(located, pixels)
+        self._last_shown: tuple[int, PixelFacts, Display] | None = None
 
     @property
     def transfer_syntax(self) -> str:
@@ -119,11 +122,21 @@ class Image:
         """Everything but the pixel data, as a pydicom data set."""
         return fetch.dataset(self._database, self._places, self.located)
 
-    def decoded(self, number: int) -> tuple[NDArray[Any], Dataset]:
-        """Frame `number` as an array (`frames.decode`), and the header. NotAcceptable, BrokenDicom: it does not
-        decode."""
-        header = self.header()
-        return frames.decode(self.kept(number), self._facts_of(header), self.transfer_syntax), header
+    def decoded(self, number: int) -> tuple[NDArray[Any], Display]:
+        """Frame `number` as an array (`frames.decode`), and how it is looked at. NotAcceptable, BrokenDicom: it does
+        not decode, or makes no sense."""
+        facts, display = self._shown(number)
+        return frames.decode(self.kept(number), facts, self.transfer_syntax), display
+
+    def _shown(self, number: int) -> tuple[PixelFacts, Display]:
+        """What the header says of a frame; of the last one it is kept, for whoever tries other windows."""
+        last = self._last_shown
+        if last is None or last[0] != number:
+            header = self.header()
+            with quietly():
+                last = number, self._facts_of(header), Display.of(header, number)
+            self._last_shown = last
+        return last[1:]
 
     def _facts_of(self, header: Dataset) -> PixelFacts:
         return _with_pixels(PixelFacts.of(header), self._pixels)

@@ -126,10 +126,10 @@ async def send_picture(
 
 def picture_of(image: Image, number: int, wanted: Look, media_type: str) -> bytes:
     """Frame `number` as JPEG or PNG. NotAcceptable, BrokenDicom: it cannot be shown."""
-    frame, header = image.decoded(number)
+    frame, display = image.decoded(number)
     try:
         with quietly():
-            picture = render.picture(frame, header, number, window=wanted.window)
+            picture = render.picture(frame, display, window=wanted.window)
     except _NONSENSE as error:
         raise NotAcceptable(
             "what this image says of its own values makes no sense", "ask for the frame itself"
