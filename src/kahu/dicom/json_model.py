@@ -34,6 +34,8 @@ BULK_PREFIX = "kahu-bulk:"
 """What every BulkDataURI begins with; the door that sends the document puts its own base there instead."""
 
 _DEEPEST = 64
+_SHORT = 64
+"""bytes of a value that is remembered"""
 _EXACT = 2**53
 _PIXELS = {"OF": "7FE00008", "OD": "7FE00009"}
 _SIGNED = key_of_tag(0x00280103)
@@ -205,28 +207,29 @@ class _Writer:
             return self._binary(name, vr, start, stop, item)
         value = self._raw[start:stop]
         try:
-            if vr in _NUMBERS:
-                values = _numbers(vr, value)
-            elif vr == "AT":
-                values = _tags(value)
-            else:
-                values = values_of_text(vr, text.decode(value, item.charset))
+            return (_short if len(value) <= _SHORT else _attribute)(vr, value, item.charset)
         except Odd:
             return self._binary(name, "UN", start, stop, item)
-        return {"vr": vr, "Value": values} if values else {"vr": vr}
 
     def _sequence(self, name: str, start: int, stop: int, implicit: bool, item: _Item) -> _Json:
         if start in self._absent or item.depth >= _DEEPEST:
             return self._element(name, "UN", start, stop, item)
         try:
-            values = [
-                self.dataset(
-                    at, end, is_implicit, replace(item, path=f"{item.path}{name}/{n}/", depth=item.depth + 1)
-                )
-                for n, (at, end, is_implicit) in enumerate(items(self._raw, start, stop, implicit))
-            ]
+            if stop - start <= LONG_VALUE and not self._absent:
+                around = _Item("", item.charset, item.signed, item.depth)
+                return _short_sequence(self._raw[start:stop], implicit, around)
+            return self._items(name, start, stop, implicit, item)
         except Odd:
             return self._binary(name, "UN", start, stop, item)
+
+    def _items(self, name: str, start: int, stop: int, implicit: bool, item: _Item) -> _Json:
+        """Odd: these are no items."""
+        values = [
+            self.dataset(
+                at, end, is_implicit, replace(item, path=f"{item.path}{name}/{n}/", depth=item.depth + 1)
+            )
+            for n, (at, end, is_implicit) in enumerate(items(self._raw, start, stop, implicit))
+        ]
         return {"vr": "SQ", "Value": values} if values else {"vr": "SQ"}
 
     def _binary(self, name: str, vr: str, start: int, stop: int, item: _Item) -> _Json:
@@ -235,6 +238,27 @@ class _Writer:
         if start == stop:
             return {"vr": vr}
         return {"vr": vr, "InlineBinary": b64encode(self._raw[start:stop]).decode()}
+
+
+def _attribute(vr: str, value: bytes, charset: text.Encodings) -> _Json:
+    """An attribute that is neither a sequence nor bytes. Odd: it cannot be read by its VR."""
+    if vr in _NUMBERS:
+        values = _numbers(vr, value)
+    elif vr == "AT":
+        values = _tags(value)
+    else:
+        values = values_of_text(vr, text.decode(value, charset))
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+# The instances of a series say mostly the same. What is given is shared: nobody changes it.
+_short = lru_cache(maxsize=4096)(_attribute)
+
+
+@lru_cache(maxsize=512)
+def _short_sequence(value: bytes, implicit: bool, around: _Item) -> _Json:
+    """A sequence in which nothing is long enough to be bulk data, wherever it lies. Odd: these are no items."""
+    return _Writer(value, (), "")._items("", 0, len(value), implicit, around)
 
 
 def _known_vr(key: int, creators: Mapping[int, str], length: bytes) -> str:
