@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { abilities, fates, keys, nothingWanted, outcome } from "../src/lib/peers";
+import { abilities, fates, keys, nothingWanted, outcome, rights } from "../src/lib/peers";
 import type { Series } from "../src/lib/types";
 
 describe("what is asked of a peer", () => {
@@ -29,6 +29,12 @@ describe("what a peer and a transfer are said to do", () => {
   it("tells abilities in words", () => {
     expect(abilities(["echo", "store", "find"])).toBe("It takes images, can be searched.");
     expect(abilities(["echo"])).toBe("It does nothing for us but answer.");
+  });
+
+  it("tells rights in words", () => {
+    expect(rights(["query", "retrieve", "store"])).toBe("It may search, retrieve and store here.");
+    expect(rights(["query"])).toBe("It may search here.");
+    expect(rights([])).toBe("It may ask nothing of Kahu.");
   });
 
   it("tells what came of it, and nothing that did not happen", () => {

@@ -1,7 +1,7 @@
 // What is asked of peers and what comes of it, in words. Pure.
 
 import { count, plural } from "./format";
-import type { Echo, Outcome, Row, Series } from "./types";
+import type { Echo, Outcome, Peer, Row, Series } from "./types";
 
 /** A form in which people say which studies they look for. Dates as a browser gives them: "2024-01-31". */
 export interface Wanted {
@@ -42,6 +42,14 @@ const ABILITIES: [Echo["can"][number], string][] = [
 export function abilities(can: Echo["can"]): string {
   const told = ABILITIES.filter(([one]) => can.includes(one)).map(([, words]) => words);
   return told.length ? `It ${told.join(", ")}.` : "It does nothing for us but answer.";
+}
+
+const RIGHTS = { store: "store", query: "search", retrieve: "retrieve" };
+
+/** What a peer may ask of Kahu, as a sentence. */
+export function rights(may: Peer["may"]): string {
+  const told = may.map((right) => RIGHTS[right]);
+  return told.length ? `It may ${told.join(", ").replace(/, (?=\w+$)/, " and ")} here.` : "It may ask nothing of Kahu.";
 }
 
 /** What has come of a transfer that has ended: "118 images arrived, 3 were there before, 2 failed". */
