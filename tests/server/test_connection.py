@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import uvicorn
@@ -26,11 +26,11 @@ def port() -> Iterator[int]:
         return PlainTextResponse("here")
 
     async def large(_request: Request) -> Response:
-        async def chunks() -> Iterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             for _ in range(200):
                 yield bytes(1 << 20)
 
-        return StreamingResponse(chunks())  # type: ignore[arg-type]
+        return StreamingResponse(chunks())
 
     patched = pytest.MonkeyPatch()
     patched.setattr(connection, "HEAD", 0.5)

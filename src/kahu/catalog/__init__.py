@@ -20,6 +20,7 @@
                `candidates`: what has an index, and `trigrams`; `pages`: ids -> rows; `kept`: what only the
                headers know; `computed`: what is counted)
 `gallery`      series as cards show them
+`given_in`     what an object can be given in
 `fetch`        where an object is; its metadata (`describe`), its bytes (`hierarchy`: objects with their series
                and study; `named`: one of these that is named)
 `thumbnails`   one small picture a series, cached

@@ -20,7 +20,7 @@ from kahu.catalog.hierarchy import HIERARCHY, ORDER, omitted
 from kahu.catalog.places import Places
 from kahu.catalog.scope import Scope
 from kahu.db import Database
-from kahu.dicom.header import Omitted, PixelData
+from kahu.dicom.header import Omitted, PixelData, ReadAt
 from kahu.dicom.text import quietly
 from kahu.errors import BytesChanged, BytesMissing, NotFound, Unavailable
 from kahu.stores import Entry, Store
@@ -280,6 +280,17 @@ def read(places: Places, located: Located, offset: int, length: int) -> bytes:
             failure = failure or error
     assert failure
     raise failure
+
+
+def reader(places: Places, located: Located) -> ReadAt:
+    """Reads an instance's file: fewer bytes than asked for at its end only."""
+    size = located.location.entry.size
+
+    def read_at(offset: int, length: int) -> bytes:
+        length = min(length, size - offset)
+        return read(places, located, offset, length) if length > 0 else b""
+
+    return read_at
 
 
 def stream(places: Places, located: Located, start: int = 0, stop: int | None = None) -> Iterator[bytes]:

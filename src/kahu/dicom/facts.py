@@ -1,7 +1,7 @@
 """What the Image Pixel module says of an image: its size, its samples, their bits and colour (PS3.3 C.7.6.3)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from kahu.dicom.attributes import tag_of
 from kahu.dicom.malformed import MALFORMED, understood
+from kahu.dicom.walk import PixelData
 from kahu.errors import BrokenDicom, NotAcceptable
 
 __all__ = ["AS_STORED", "SEND_AGAIN", "PixelFacts"]
@@ -60,6 +61,10 @@ class PixelFacts:
     def of_values(cls, get: Callable[[str], Any], keyword: str, words: bool) -> "PixelFacts":
         """The facts that `get` has for keywords, None where it has none. BrokenDicom: they make no image."""
         return _facts(get, keyword, words)
+
+    def held_in(self, pixels: PixelData) -> "PixelFacts":
+        """The same of the pixel data that a file has, where a header without them does not tell."""
+        return replace(self, keyword=pixels.keyword, words=pixels.vr == "OW")
 
     @property
     def dtype(self) -> np.dtype[Any]:

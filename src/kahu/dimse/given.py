@@ -51,8 +51,5 @@ def _kept(places: Places, located: Located) -> Iterator[bytes]:
 
 def _made(places: Places, located: Located, target: str) -> Iterator[bytes]:
     """The data set transcoded, all of it: what does not decode is known before anything is sent."""
-
-    def read(offset: int, length: int) -> bytes:
-        return fetch.read(places, located, offset, length)
-
+    read = fetch.reader(places, located)
     return iter([b"".join(transcode(read, located.location.entry.size, target).dataset)])

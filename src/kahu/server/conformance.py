@@ -9,7 +9,7 @@ from kahu.dicom.syntaxes import KNOWN
 from kahu.dicom.walk import LONG_VALUE
 from kahu.server import connection
 from kahu.server.dicomweb.forms import as_frame, frame_type
-from kahu.server.dicomweb.image import Images
+from kahu.server.dicomweb.images import Images
 from kahu.server.dicomweb.look import LARGEST
 from kahu.server.dicomweb.resources import resources
 from kahu.server.dimse.conformance import dimse_section

@@ -15,7 +15,7 @@
 `accept`        what a client accepts; `forms`: in which form it gets objects and frames
 `conditions`    entity tags, conditional requests, ranges; `sent`: how a body goes out
 `asked`         one request: who asks, for what, by which door
-`image`         the image of an instance, read from its store
+`image`         the image of an instance, read from its store; `images`: found, and remembered
 `rows`          rows of the catalogue as DICOM JSON
 ==============  ==========================================================================
 """
@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from kahu.server.dicomweb import capabilities
 from kahu.server.dicomweb.asked import Rooms, reading, writing
-from kahu.server.dicomweb.image import Images
+from kahu.server.dicomweb.images import Images
 from kahu.server.dicomweb.resources import resources
 
 

@@ -1,6 +1,5 @@
 """WADO-RS: bulk data, the long values that metadata only point at (PS3.18 §10.4.1.1.5)."""
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,17 +8,19 @@ from starlette.responses import Response
 
 from kahu.catalog import fetch
 from kahu.catalog.fetch import KeptHeader, Located
-from kahu.dicom import frames, multipart
+from kahu.dicom import frames
 from kahu.dicom.header import Header, Omitted, ReadAt, read_header
 from kahu.dicom.json_model import value_at
 from kahu.dicom.multipart import Outgoing
+from kahu.dicom.syntaxes import EXPLICIT_LE
 from kahu.errors import NotFound
 from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked
-from kahu.server.dicomweb.forms import EXPLICIT_LE, OCTETS, described, frame_type
-from kahu.server.dicomweb.image import PLAIN, Image, Images, reader, tag_of
-from kahu.server.dicomweb.sent import Body, send
+from kahu.server.dicomweb.forms import OCTETS, described, frame_type
+from kahu.server.dicomweb.image import PLAIN, Image
+from kahu.server.dicomweb.images import Images
+from kahu.server.dicomweb.sent import Body, message, send, tag_of
 from kahu.server.pools import CHUNK
 
 PIXELS = frozenset({"7FE00008", "7FE00009", "7FE00010"})
@@ -76,16 +77,8 @@ async def send_value(asked: Asked, located: Located, path: str, value: Bulk) -> 
     if not multiple:
         tag = tag_of(located, "bulk", path)
         return await send(asked, pool, Body(media_type, value.open, value.length, tag))
-    boundary = uuid.uuid4().hex
     parts = [Outgoing(media_type, lambda: value.open(0, None), value.length)]
-    body = Body(
-        multipart.media_type(media_type, boundary),
-        lambda _start, _stop: multipart.write(parts, boundary),
-        multipart.length(parts, boundary),
-        tag_of(located, "part", path, weak=True),
-        whole=True,
-    )
-    return await send(asked, pool, body)
+    return await send(asked, pool, message(media_type, parts, tag_of(located, "part", path, weak=True)))
 
 
 def is_document(located: Located) -> bool:
@@ -109,16 +102,10 @@ async def _compressed(asked: Asked, image: Image) -> Response:
 
     if accept.choose(accepted, offer) is None:
         raise accept.cannot([f'multipart/related; type="{media_type}"; transfer-syntax={syntax}'])
-    boundary = uuid.uuid4().hex
+    content_type = described(media_type, syntax)
     numbers = range(1, image.frames + 1)
-    parts = (Outgoing(described(media_type, syntax), partial(_frame, image, number)) for number in numbers)
-    body = Body(
-        multipart.media_type(media_type, boundary),
-        lambda _start, _stop: multipart.write(parts, boundary),
-        None,
-        tag_of(image.located, "bulk", "frames", weak=True),
-        whole=True,
-    )
+    parts = [Outgoing(content_type, partial(_frame, image, number)) for number in numbers]
+    body = message(media_type, parts, tag_of(image.located, "bulk", "frames", weak=True))
     return await send(asked, asked.rooms.pools.of_store(image.located.location.store), body)
 
 
@@ -128,7 +115,7 @@ def _frame(image: Image, number: int) -> Iterator[bytes]:
 
 def _value(asked: Asked, located: Located, path: str) -> Bulk:
     """Where a value is, by the header that the catalogue keeps; by the file's own where that is another."""
-    read = reader(asked.rooms.places, located)
+    read = fetch.reader(asked.rooms.places, located)
     with asked.rooms.database.read() as db:
         header: KeptHeader | Header = fetch.header(db, located)
     if any(value.offset < 0 for value in header.omitted):
@@ -144,7 +131,7 @@ def _pixels(images: Images, asked: Asked, located: Located) -> Bulk:
     """Uncompressed pixel data, in little endian: as they lie in the file where that has them so."""
     pixels = located.location.pixels
     if pixels and pixels.length is not None and located.transfer_syntax in PLAIN:
-        read = reader(asked.rooms.places, located)
+        read = fetch.reader(asked.rooms.places, located)
         return Bulk((OCTETS,), pixels.length, partial(_pieces, read, pixels.offset, pixels.length))
     image = images.of(asked, located)
     numbers = range(1, image.frames + 1)

@@ -5,39 +5,37 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from kahu.dicom.frames import encapsulated
+from kahu.dicom.syntaxes import EXPLICIT_LE, JPEG, RLE, encapsulated
 from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.accept import Wanted
 
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
 
 # What the bytes of one compressed frame are (PS3.18 tables 8.7.3-2, 8.7.3-4 and 8.7.3-5).
-_JPEG = "1.2.840.10008.1.2.4."
 FRAME_TYPES = {
-    **dict.fromkeys([_JPEG + n for n in ("50", "51", "57", "70")], "image/jpeg"),
-    **dict.fromkeys([_JPEG + n for n in ("80", "81")], "image/jls"),
-    **dict.fromkeys([_JPEG + n for n in ("90", "91")], "image/jp2"),
-    **dict.fromkeys([_JPEG + n for n in ("92", "93")], "image/jpx"),
-    **dict.fromkeys([_JPEG + n for n in ("100", "101")], "video/mpeg"),
-    **dict.fromkeys([_JPEG + n for n in ("102", "103", "104", "105", "106")], "video/mp4"),
-    **dict.fromkeys([_JPEG + n for n in ("107", "108")], "video/h265"),
-    **dict.fromkeys([_JPEG + n for n in ("110", "111", "112")], "image/jxl"),
-    **dict.fromkeys([_JPEG + n for n in ("201", "202", "203")], "image/jphc"),
-    "1.2.840.10008.1.2.5": "image/dicom-rle",
+    **dict.fromkeys([JPEG + n for n in ("50", "51", "57", "70")], "image/jpeg"),
+    **dict.fromkeys([JPEG + n for n in ("80", "81")], "image/jls"),
+    **dict.fromkeys([JPEG + n for n in ("90", "91")], "image/jp2"),
+    **dict.fromkeys([JPEG + n for n in ("92", "93")], "image/jpx"),
+    **dict.fromkeys([JPEG + n for n in ("100", "101")], "video/mpeg"),
+    **dict.fromkeys([JPEG + n for n in ("102", "103", "104", "105", "106")], "video/mp4"),
+    **dict.fromkeys([JPEG + n for n in ("107", "108")], "video/h265"),
+    **dict.fromkeys([JPEG + n for n in ("110", "111", "112")], "image/jxl"),
+    **dict.fromkeys([JPEG + n for n in ("201", "202", "203")], "image/jphc"),
+    RLE: "image/dicom-rle",
 }
 
 # The transfer syntax that is meant where one of these is wanted and none is named (PS3.18 §8.7.3.3).
 PRESUMED = {
     OCTETS: EXPLICIT_LE,
-    "image/jpeg": _JPEG + "70",
-    "image/jls": _JPEG + "80",
-    "image/jp2": _JPEG + "90",
-    "image/jpx": _JPEG + "92",
-    "image/jphc": _JPEG + "201",
-    "image/jxl": _JPEG + "110",
-    "image/dicom-rle": "1.2.840.10008.1.2.5",
+    "image/jpeg": JPEG + "70",
+    "image/jls": JPEG + "80",
+    "image/jp2": JPEG + "90",
+    "image/jpx": JPEG + "92",
+    "image/jphc": JPEG + "201",
+    "image/jxl": JPEG + "110",
+    "image/dicom-rle": RLE,
 }
 
 

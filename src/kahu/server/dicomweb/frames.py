@@ -1,20 +1,19 @@
 """WADO-RS: frames (PS3.18 §10.4.1.1.4)."""
 
 import re
-import uuid
 from collections.abc import Iterator
 from functools import partial
 
 from starlette.responses import Response
 
-from kahu.dicom import multipart
 from kahu.dicom.multipart import Outgoing
 from kahu.errors import BadRequest
 from kahu.server.dicomweb import accept
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.forms import Form, HeaderNeeded, Kept, frame_form
-from kahu.server.dicomweb.image import Image, Images, tag_of
-from kahu.server.dicomweb.sent import Body, send
+from kahu.server.dicomweb.image import Image
+from kahu.server.dicomweb.images import Images
+from kahu.server.dicomweb.sent import Body, message, send, tag_of
 
 _NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9})*")
 
@@ -29,16 +28,9 @@ async def frames(images: Images, asked: Asked) -> Response:
     pool = asked.rooms.pools.of_store(image.located.location.store)
     if not form.multipart:
         return await send(asked, pool, _alone(image, numbers[0], form))
-    boundary = uuid.uuid4().hex
     parts = [_part(asked, image, number, form) for number in numbers]
-    body = Body(
-        multipart.media_type(form.media_type, boundary),
-        lambda _start, _stop: multipart.write(parts, boundary),
-        multipart.length(parts, boundary),
-        tag_of(image.located, "frames", *numbers, form.transfer_syntax, weak=True),
-        whole=True,
-    )
-    return await send(asked, pool, body)
+    tag = tag_of(image.located, "frames", *numbers, form.transfer_syntax, weak=True)
+    return await send(asked, pool, message(form.media_type, parts, tag))
 
 
 def frame_numbers(text: str) -> list[int]:

@@ -18,9 +18,10 @@ from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.bulk import document, is_document, send_value
 from kahu.server.dicomweb.forms import OCTETS
 from kahu.server.dicomweb.frames import frame_numbers
-from kahu.server.dicomweb.image import Image, Images, tag_of
+from kahu.server.dicomweb.image import Image
+from kahu.server.dicomweb.images import Images
 from kahu.server.dicomweb.look import Look
-from kahu.server.dicomweb.sent import Body, send
+from kahu.server.dicomweb.sent import Body, send, tag_of
 
 TYPES = ("image/jpeg", "image/png")
 _THUMBNAIL = 256

@@ -8,7 +8,7 @@ from kahu.dicom.syntaxes import KNOWN
 from kahu.server.dicomweb import bulk, delete, frames, look, metadata, qido, rendered, stow, uri, wado
 from kahu.server.dicomweb.asked import JSON_TYPES, Handler
 from kahu.server.dicomweb.forms import DICOM, OCTETS, as_frame, frame_type
-from kahu.server.dicomweb.image import Images
+from kahu.server.dicomweb.images import Images
 
 STUDY = "/studies/{study}"
 SERIES = STUDY + "/series/{series}"

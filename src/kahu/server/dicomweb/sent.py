@@ -1,10 +1,15 @@
 """How a body is sent: its entity tag, conditions and ranges, HEAD, in one go or as a stream."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from starlette.responses import Response
 
+from kahu.catalog.fetch import Located, Location
+from kahu.dicom import multipart
+from kahu.dicom.multipart import Outgoing
 from kahu.server.answers import Json
 from kahu.server.dicomweb import conditions
 from kahu.server.dicomweb.asked import Asked
@@ -30,6 +35,18 @@ class Body:
     whole: bool = False
     """parts of it are not given: it is a message of several parts, whose boundary is another each time"""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def message(media_type: str, parts: Sequence[Outgoing], tag: str) -> Body:
+    """A multipart message of these parts, with this entity tag (PS3.18 §8.6)."""
+    boundary = uuid.uuid4().hex
+    return Body(
+        multipart.media_type(media_type, boundary),
+        lambda _start, _stop: multipart.write(parts, boundary),
+        multipart.length(parts, boundary),
+        tag,
+        whole=True,
+    )
 
 
 async def send(asked: Asked, pool: Pool, body: Body) -> Response:
@@ -58,6 +75,24 @@ async def send(asked: Asked, pool: Pool, body: Body) -> Response:
         return Pieces(pieces, status, headers)
     chunks = pool.stream(_opened(body, asked_for.start, asked_for.stop))
     return await Streamed.begin(chunks, body.content_type, len(asked_for), headers, status)
+
+
+def tag_of(located: Located, *facts: object, weak: bool = False) -> str:
+    """The entity tag of what is made of an instance's bytes in the way that `facts` tell; empty where its store cannot
+    tell whether they have changed."""
+    state = _state(located.location)
+    return conditions.tag(*state, *facts, weak=weak) if state else ""
+
+
+def tag_of_all(found: Sequence[Located], *facts: object) -> str:
+    """The same of many instances in one message."""
+    states = [_state(one.location) for one in found]
+    return conditions.tag(*chain.from_iterable(states), *facts, weak=True) if all(states) else ""
+
+
+def _state(at: Location) -> tuple[object, ...]:
+    """Is another whenever the bytes are; empty: the store cannot tell."""
+    return (at.store, at.entry.key, at.entry.stamp, at.entry.size) if at.entry.stamp else ()
 
 
 def head(headers: Mapping[str, str], length: int | None) -> Response:

@@ -15,7 +15,8 @@ from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked, path
 from kahu.server.dicomweb.bulk import document, is_document, send_value
 from kahu.server.dicomweb.forms import DICOM, OCTETS
-from kahu.server.dicomweb.image import Image, Images
+from kahu.server.dicomweb.image import Image
+from kahu.server.dicomweb.images import Images
 from kahu.server.dicomweb.look import LARGEST, Look, Source, number, whole
 from kahu.server.dicomweb.rendered import TYPES, send_picture
 from kahu.server.dicomweb.sent import send

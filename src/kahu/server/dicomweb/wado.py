@@ -10,14 +10,15 @@ from starlette.responses import Response
 
 from kahu.catalog import fetch
 from kahu.catalog.fetch import Located
+from kahu.catalog.given_in import can_give
 from kahu.dicom import multipart, transcode
 from kahu.dicom.multipart import Outgoing
 from kahu.server.dicomweb import accept, conditions
 from kahu.server.dicomweb.accept import Wanted
 from kahu.server.dicomweb.asked import Asked
 from kahu.server.dicomweb.forms import DICOM, Form, HeaderNeeded, Kept, object_forms
-from kahu.server.dicomweb.image import Images, can_give, reader, tag_of, tag_of_all
-from kahu.server.dicomweb.sent import Body, head, send, without
+from kahu.server.dicomweb.images import Images
+from kahu.server.dicomweb.sent import Body, head, message, send, tag_of, tag_of_all, without
 from kahu.server.streams import Streamed
 
 
@@ -28,16 +29,8 @@ async def instance(images: Images, asked: Asked) -> Response:
     pool = asked.rooms.pools.of_store(one.location.store)
     if not form.multipart:
         return await send(asked, pool, object_body(asked, one, form))
-    boundary = uuid.uuid4().hex
-    part = _part(asked, one, form)
-    body = Body(
-        multipart.media_type(form.media_type, boundary),
-        lambda _start, _stop: multipart.write([part], boundary),
-        multipart.length([part], boundary),
-        tag_of(one, "part", form.transfer_syntax, weak=True),
-        whole=True,
-    )
-    return await send(asked, pool, body)
+    tag = tag_of(one, "part", form.transfer_syntax, weak=True)
+    return await send(asked, pool, message(form.media_type, [_part(asked, one, form)], tag))
 
 
 async def objects(asked: Asked) -> Response:
@@ -88,7 +81,7 @@ def _part(asked: Asked, one: Located, form: Form) -> Outgoing:
 
 
 def _transcoded(asked: Asked, one: Located, form: Form) -> Iterator[bytes]:
-    read = reader(asked.rooms.places, one)
+    read = fetch.reader(asked.rooms.places, one)
     return iter(transcode.transcode(read, one.location.entry.size, form.transfer_syntax))
 
 

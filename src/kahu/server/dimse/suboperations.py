@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kahu.catalog.fetch import Located
+from kahu.catalog.given_in import can_give
 from kahu.catalog.places import Places
 from kahu.db import Database
 from kahu.dicom.syntaxes import KNOWN
@@ -14,7 +15,6 @@ from kahu.dimse.command import Command
 from kahu.dimse.given import given
 from kahu.dimse.status import DUPLICATE, SUCCESS, stored
 from kahu.errors import AssociationLost, KahuError
-from kahu.server.dicomweb.image import can_give
 
 log = logging.getLogger(__name__)
 
