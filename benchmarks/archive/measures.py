@@ -12,6 +12,7 @@ from typing import Literal
 from archive.data import Stored, header_of
 from archive.load import Get, Request, Stow, load
 from archive.servers import Server
+from kahu.testing.programs import dcmtk
 
 Figure = Literal["rate", "latency", "bytes", "memory"]
 """by what servers are compared: operations a second, seconds of the median request, bytes a second, bytes held"""
@@ -129,7 +130,8 @@ def _send(command: list[str], server: Server, objects: Sequence[Stored], associa
     senders = [
         subprocess.Popen(
             [
-                *command,
+                dcmtk(command[0]) or command[0],
+                *command[1:],
                 "127.0.0.1",
                 str(server.dimse_port),
                 *(str(one.path) for one in objects[n::associations]),

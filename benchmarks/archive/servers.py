@@ -18,7 +18,7 @@ from typing import Any
 ORTHANC = "/usr/sbin/Orthanc"
 PLUGINS = Path("/usr/share/orthanc/plugins")
 NEEDED = {ORTHANC: "orthanc", str(PLUGINS / "libOrthancDicomWeb.so"): "orthanc-dicomweb"}
-NEEDED |= {str(PLUGINS / "libOrthancGdcm.so"): "orthanc-gdcm", "storescu": "dcmtk", "nginx": "nginx-light"}
+NEEDED |= {str(PLUGINS / "libOrthancGdcm.so"): "orthanc-gdcm", "dcmsend": "dcmtk", "nginx": "nginx-light"}
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 START = 60

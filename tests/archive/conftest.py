@@ -1,6 +1,5 @@
 """Kahu as its clients meet it: a process with its doors open, and real files of many makers."""
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 
 from kahu.dicom.header import Header, read_header
 from kahu.errors import NotDicom
+from kahu.testing.programs import need_dcmtk
 
 KAHU = Path(sys.executable).with_name("kahu")
 START = 60
@@ -100,8 +100,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
 @pytest.fixture
 def dcmtk() -> None:
     """Skips, aloud, where DCMTK is missing."""
-    if not shutil.which("storescu"):
-        pytest.skip("no DCMTK: sudo apt install dcmtk")
+    need_dcmtk("storescu")
 
 
 @dataclass(frozen=True)

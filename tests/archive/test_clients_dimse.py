@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 
 STUDY = samples.uid("study of the DIMSE clients")
 THE_STUDY = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={STUDY}")
@@ -51,7 +52,11 @@ def the_series(path: Path) -> tuple[str, ...]:
 
 def dcmtk(*command: object) -> str:
     """Runs one of DCMTK's programs; what it printed."""
-    words = [str(word) for word in command]
+    program, *words = (str(word) for word in command)
+    return run(need_dcmtk(program), *words)
+
+
+def run(*words: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -59,7 +64,7 @@ def dcmtk(*command: object) -> str:
 
 def pynetdicom(app: str, *arguments: object) -> str:
     """Runs one of pynetdicom's apps; what it printed."""
-    return dcmtk(sys.executable, "-m", "pynetdicom", app, *arguments)
+    return run(sys.executable, "-m", "pynetdicom", app, *map(str, arguments))
 
 
 def same(one: Path, other: Path) -> bool:

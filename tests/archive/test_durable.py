@@ -20,6 +20,7 @@ import pytest
 from pydicom import Dataset
 
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -70,7 +71,7 @@ def reason(answer: httpx2.Response) -> int:
 
 def assert_refused_by_dimse(archive: Any, folder: Path, ds: Dataset) -> None:
     path = samples.save(ds, folder / "refused.dcm")
-    command = ["storescu", "-v", "-aec", "KAHU", *archive.peer, str(path)]
+    command = [need_dcmtk("storescu"), "-v", "-aec", "KAHU", *archive.peer, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "Refused: OutOfResources" in done.stdout + done.stderr
 

@@ -18,6 +18,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -191,7 +192,7 @@ def test_senders_by_dimse_that_are_killed(running: Any, tmp_path: Path) -> None:
         samples.instance(patient_id="GONE", pixels=np.zeros((4096, 4096))), tmp_path / "sent.dcm"
     )
     for _ in range(20):
-        sender = subprocess.Popen(["storescu", "-aec", "KAHU", *running.peer, path])
+        sender = subprocess.Popen([need_dcmtk("storescu"), "-aec", "KAHU", *running.peer, path])
         time.sleep(random.uniform(0, 0.15))
         sender.kill()
         sender.wait()

@@ -29,6 +29,7 @@ import httpx2
 import pytest
 
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -182,7 +183,15 @@ def store(doors: Doors, book: Book, folder: Path) -> None:
         objects = [impostor] if impostor else book.next(random.randint(1, 12))
         for one in objects:
             (room / one.uid).write_bytes(one.data)
-        command = ["storescu", "-v", "--required", "-aec", "KAHU", "127.0.0.1", str(doors.dimse_port)]
+        command = [
+            need_dcmtk("storescu"),
+            "-v",
+            "--required",
+            "-aec",
+            "KAHU",
+            "127.0.0.1",
+            str(doors.dimse_port),
+        ]
         command += [str(room / one.uid) for one in objects]
         done = subprocess.run(
             command,
@@ -222,8 +231,8 @@ def test_what_was_acknowledged_outlives_every_kill(
     way: str, nursery: Any, tmp_path: Path, archive_at: Any, free_port: Any
 ) -> None:
     sender, count = WAYS[way]
-    if sender is store and not shutil.which("storescu"):
-        pytest.skip("no storescu: sudo apt install dcmtk")
+    if sender is store:
+        need_dcmtk("storescu")
     home, doors, book = tmp_path / "home", Doors(free_port(), free_port()), Book()
     for _ in range(LIVES):
         life = born(nursery, home, doors, tmp_path)

@@ -1,6 +1,5 @@
 """What asks peers, without a server: a catalogue and its worker; and peers of several kinds, DCMTK's among them."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -29,6 +28,7 @@ from kahu.dimse.transfers import Part, Transfers
 from kahu.stores.folder import open_folder
 from kahu.stores.owned import open_owned
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 from kahu.work import Ledger, Task, Worker
 
 WAIT = 60
@@ -190,9 +190,7 @@ def pynetdicom_peer(home: Home) -> Iterator[Serve]:
 @pytest.fixture
 def storescp(home: Home, tmp_path: Path) -> Iterator[tuple[Peer, Path]]:
     """DCMTK's storescp, and the folder where it keeps the data sets as they came."""
-    program = shutil.which("storescp")
-    if program is None:
-        pytest.skip("storescp (Debian's dcmtk) is not installed")
+    program = need_dcmtk("storescp")
     folder = tmp_path / "storescp"
     folder.mkdir()
     port = free_port()
@@ -214,9 +212,7 @@ class Archive:
 @pytest.fixture
 def dcmqrscp(home: Home, tmp_path: Path) -> Iterator[Archive]:
     """An archive of DCMTK's that can be queried, and that gives by C-GET and C-MOVE."""
-    program, register = shutil.which("dcmqrscp"), shutil.which("dcmqridx")
-    if program is None or register is None:
-        pytest.skip("dcmqrscp (Debian's dcmtk) is not installed")
+    program, register = need_dcmtk("dcmqrscp"), need_dcmtk("dcmqridx")
     folder = tmp_path / "dcmqrscp"
     folder.mkdir()
     port, ours = free_port(), home.us.port or free_port()

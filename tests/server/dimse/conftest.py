@@ -1,6 +1,5 @@
 """A Kahu with a DIMSE port, in this process; DCMTK's programs to speak to it."""
 
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from kahu.dimse.tls import server_context
 from kahu.server.dimse.listener import Listener
 from kahu.settings import Settings
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 
 
 @dataclass
@@ -159,9 +159,7 @@ def dcmtk(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("TCP_NODELAY", "1")
 
     def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} (DCMTK) is not installed")
-        command = [program, *map(str, arguments)]
+        command = [need_dcmtk(program), *map(str, arguments)]
         return subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=60, check=False
         )

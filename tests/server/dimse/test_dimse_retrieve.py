@@ -20,6 +20,7 @@ from kahu.dimse.command import C_CANCEL, C_GET, C_MOVE, C_STORE, Command, respon
 from kahu.dimse.pdu import Role
 from kahu.dimse.peers import Peer
 from kahu.testing import samples
+from kahu.testing.programs import need_dcmtk
 
 PATIENT_ROOT, STUDY_ROOT = ("1.2.840.10008.5.1.4.1.2.1", "1.2.840.10008.5.1.4.1.2.2")
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -249,17 +250,12 @@ def test_getscu(archive: Door, dcmtk: Dcmtk, tmp_path: Path) -> None:
 @contextlib.contextmanager
 def receiver(folder: Path, port: int, *options: str) -> Iterator[None]:
     """DCMTK's storescp."""
-    import shutil
-
-    if shutil.which("storescp") is None:
-        pytest.skip("storescp (DCMTK) is not installed")
+    storescp, echoscu = need_dcmtk("storescp"), need_dcmtk("echoscu")
     folder.mkdir(exist_ok=True)
-    process = subprocess.Popen(["storescp", *options, "-aet", "DEST", "-od", str(folder), str(port)])
+    process = subprocess.Popen([storescp, *options, "-aet", "DEST", "-od", str(folder), str(port)])
     try:
         deadline = time.monotonic() + 20
-        while subprocess.run(
-            ["echoscu", "127.0.0.1", str(port)], capture_output=True, check=False
-        ).returncode:
+        while subprocess.run([echoscu, "127.0.0.1", str(port)], capture_output=True, check=False).returncode:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         yield
