@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from pydicom import Dataset
 
-from kahu.catalog import changes, conflicts, delivered, fetch, gallery, schema
+from kahu.catalog import changes, delivered, fetch, gallery, schema
 from kahu.catalog.delivered import Result
 from kahu.catalog.scope import ALL
 from kahu.errors import Conflict, NotFound
@@ -17,18 +17,6 @@ SERIES = samples.uid("one")
 
 def ct(number: int = 1, series: str = SERIES, **options: object) -> Dataset:
     return samples.instance(number=number, rows=16, columns=16, series_uid=series, **options)  # type: ignore[arg-type]
-
-
-def stored(catalogue: Catalogue, series: str = SERIES) -> bytes:
-    """The bytes of the one instance of a series."""
-    with catalogue.database.read() as db:
-        (located,) = fetch.instances(db, ALL, series=series)
-    return b"".join(fetch.stream(catalogue.places, located))
-
-
-def kept_aside(catalogue: Catalogue) -> list[conflicts.KeptAside]:
-    with catalogue.database.read() as db:
-        return conflicts.all_of(db)
 
 
 def result(verdict: Literal["valid", "suspect", "rejected"] = "valid", source: str = "1.2") -> Result:
@@ -126,8 +114,8 @@ def test_a_result_that_contradicts_what_is_known_is_kept_aside(catalogue: Catalo
     assert [one.judgement for one in prepared.objects] == ["differs"]
     with catalogue.database.write() as db:
         delivered.publish(db, prepared, result())
-    assert stored(catalogue) == first
-    assert [one.door for one in kept_aside(catalogue)] == ["result"]
+    assert catalogue.stored(SERIES) == first
+    assert [one.door for one in catalogue.kept_aside()] == ["result"]
 
 
 def test_a_result_is_not_published_on_what_has_changed_since(catalogue: Catalogue) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kahu.catalog import gallery, search, tags
 from kahu.catalog.fold import fold
-from kahu.catalog.scope import ALL, Scope
-from kahu.dicom.attributes import LEVEL_OF, Level, vr_of
+from kahu.catalog.scope import ALL
+from kahu.dicom.attributes import LEVEL_OF, UNIQUE, Level, vr_of
 from kahu.dicom.query import Match, Query
 from kahu.errors import BadRequest, NotFound
 from kahu.testing import samples
@@ -62,19 +62,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     catalogue.database.close()
 
 
-def find(catalogue: Catalogue, query: Query, scope: Scope = ALL) -> search.Answer:
-    with catalogue.database.read() as db:
-        return search.find(db, query, scope)
-
-
 # A plain filter, as the standard says it
 
 LEVELS: list[tuple[Level, int]] = [("STUDY", 1), ("SERIES", 2), ("IMAGE", 3)]
-UID: dict[Level, str] = {
-    "STUDY": "StudyInstanceUID",
-    "SERIES": "SeriesInstanceUID",
-    "IMAGE": "SOPInstanceUID",
-}
 DEPTH = {"PATIENT": 0, "STUDY": 1, "SERIES": 2, "IMAGE": 3}
 
 
@@ -107,7 +97,7 @@ def holds(match: Match, row: Row) -> bool:
 def naive(rows: Sequence[Row], query: Query) -> set[str]:
     """UIDs of the query's level of all instances that meet every condition: what speaks of lower levels must
     hold for one and the same."""
-    return {row[UID[query.level]] for row in rows if all(holds(match, row) for match in query.matches)}
+    return {row[UNIQUE[query.level]] for row in rows if all(holds(match, row) for match in query.matches)}
 
 
 KEYWORDS = {
@@ -162,10 +152,10 @@ def matches(draw: st.DrawFn) -> Match:
 def test_a_search_finds_what_a_plain_filter_finds(
     full: Catalogue, level: Level, conditions: list[Match]
 ) -> None:
-    everything = find(full, Query("IMAGE")).rows
+    everything = full.ask(Query("IMAGE")).rows
     query = Query(level, tuple(conditions))
-    answer = find(full, query)
-    uids = [row[UID[level]] for row in answer.rows]
+    answer = full.ask(query)
+    uids = [row[UNIQUE[level]] for row in answer.rows]
     assert len(uids) == len(set(uids))
     assert set(uids) == naive(everything, query)
     with full.database.read() as db:
@@ -176,7 +166,7 @@ def test_a_search_finds_what_a_plain_filter_finds(
 
 
 def test_a_study_tells_what_is_in_it(full: Catalogue) -> None:
-    (row,) = find(full, Query("STUDY", study="1.2.2", include=("all",))).rows
+    (row,) = full.ask(Query("STUDY", study="1.2.2", include=("all",))).rows
     assert row["PatientID"] == "P-1"
     assert row["ModalitiesInStudy"] == "CT\\MR"
     assert row["NumberOfStudyRelatedSeries"] == "3"
@@ -187,7 +177,7 @@ def test_a_study_tells_what_is_in_it(full: Catalogue) -> None:
 
 def test_rows_hold_the_attributes_of_their_level_and_above(full: Catalogue) -> None:
     for level, depth in LEVELS:
-        row = find(full, Query(level, study="1.2.2")).rows[0]
+        row = full.ask(Query(level, study="1.2.2")).rows[0]
         assert all(DEPTH[LEVEL_OF[keyword]] <= depth for keyword in row if keyword in LEVEL_OF)
         assert row["PatientName"] == "MULLER^JORG"
         assert all(row.values())
@@ -195,30 +185,30 @@ def test_rows_hold_the_attributes_of_their_level_and_above(full: Catalogue) -> N
 
 def test_modalities_in_study_speak_of_the_whole_study(full: Catalogue) -> None:
     both = (Match(("ModalitiesInStudy",), "exact", ("MR",)), Match(("Modality",), "exact", ("CT",)))
-    uids = {row["StudyInstanceUID"] for row in find(full, Query("STUDY", both)).rows}
+    uids = {row["StudyInstanceUID"] for row in full.ask(Query("STUDY", both)).rows}
     assert uids == {f"1.2.{n}" for n in range(8) if n % 3}
 
 
 def test_what_is_computed_is_not_matched_and_this_is_said(full: Catalogue) -> None:
-    answer = find(full, Query("STUDY", (Match(("NumberOfStudyRelatedSeries",), "exact", ("2",)),)))
+    answer = full.ask(Query("STUDY", (Match(("NumberOfStudyRelatedSeries",), "exact", ("2",)),)))
     assert len(answer.rows) == 8
     assert answer.ignored == ("NumberOfStudyRelatedSeries",)
 
 
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
 def test_pages_join_to_the_whole(full: Catalogue, level: Level) -> None:
-    whole = find(full, Query(level)).rows
+    whole = full.ask(Query(level)).rows
     joined: list[Row] = []
     more = True
     while more:
-        page = find(full, Query(level, limit=5, offset=len(joined)))
+        page = full.ask(Query(level, limit=5, offset=len(joined)))
         joined, more = joined + page.rows, page.more
     assert joined == whole
-    assert find(full, Query(level, limit=0)).rows == []
+    assert full.ask(Query(level, limit=0)).rows == []
 
 
 def test_instances_come_in_the_order_of_their_numbers(full: Catalogue) -> None:
-    rows = find(full, Query("IMAGE", series="1.2.2.2")).rows
+    rows = full.ask(Query("IMAGE", series="1.2.2.2")).rows
     assert [row["InstanceNumber"] for row in rows] == ["1", "2", "3", "4"]
 
 
@@ -236,7 +226,7 @@ def test_instances_come_in_the_order_of_their_numbers(full: Catalogue) -> None:
 )
 def test_free_text_finds_every_word_somewhere(full: Catalogue, text: str, series: int | None) -> None:
     tags.put(full.database, "1.2.0.0", "Checked", "me", ALL)
-    found = find(full, Query("SERIES", text=text)).rows
+    found = full.ask(Query("SERIES", text=text)).rows
     if series is not None and text != "müller":
         assert len(found) == series
     for row in found:
@@ -268,11 +258,11 @@ def test_tags_are_set_once_found_and_taken_away(full: Catalogue) -> None:
     tagged = Query("SERIES", (Match(("tag",), "exact", ("good",)),))
     for _ in range(2):
         tags.put(full.database, "1.2.1.0", " good ", "me", ALL)
-    assert [row["SeriesInstanceUID"] for row in find(full, tagged).rows] == ["1.2.1.0"]
+    assert [row["SeriesInstanceUID"] for row in full.ask(tagged).rows] == ["1.2.1.0"]
     assert full.summary("1.2.1.0").tags == ("good",)
     for _ in range(2):
         tags.remove(full.database, "1.2.1.0", "good", ALL)
-    assert find(full, tagged).rows == []
+    assert full.ask(tagged).rows == []
 
 
 @pytest.mark.parametrize("label", ["", "  ", "a\nb", "x" * 65])
@@ -306,12 +296,12 @@ def test_a_series_that_is_not_there_is_not_found(full: Catalogue) -> None:
 
 def test_hostile_text_is_only_text(full: Catalogue, tmp_path: Path) -> None:
     for text in ("'; DROP TABLE series; --", "%", "_", '"', "\\", "[a-z]*", "(", "\x00"):
-        find(full, Query("SERIES", text=text))
+        full.ask(Query("SERIES", text=text))
         for kind in ("exact", "wildcard", "text"):
             for keyword in ("PatientName", "ImageType", "SeriesNumber", "SliceThickness"):
                 if kind == "wildcard" and keyword not in ("PatientName", "ImageType"):
                     continue
                 if kind == "exact" and keyword == "SliceThickness":
                     continue  # numbers are checked where queries are read
-                find(full, Query("SERIES", (Match((keyword,), kind, (text,)),)))
+                full.ask(Query("SERIES", (Match((keyword,), kind, (text,)),)))
     assert full.numbers()[0] == 8

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from kahu.catalog import kept, search
-from kahu.catalog.scope import ALL, Scope
+from kahu.catalog import kept
+from kahu.catalog.scope import Scope
 from kahu.dicom import attributes
 from kahu.dicom.attributes import UNIQUE, Level
 from kahu.dicom.holds import holds
@@ -74,11 +74,6 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     catalogue.database.close()
 
 
-def find(catalogue: Catalogue, query: Query, scope: Scope = ALL) -> search.Answer:
-    with catalogue.database.read() as db:
-        return search.find(db, query, scope)
-
-
 def asked(name: str, value: str, fuzzy: bool = False) -> Match:
     match = match_of(tuple(name.split(".")), value, fuzzy=fuzzy)
     assert match is not None
@@ -117,7 +112,7 @@ def conditions(draw: st.DrawFn, among: dict[str, list[str]], most: int) -> list[
 @pytest.fixture(scope="module")
 def naive(full: Catalogue) -> Callable[[str, Sequence[Match]], set[str]]:
     """What a plain filter over all attributes of all instances finds: UIDs of this kind."""
-    answer = find(full, Query("IMAGE", include=("all",)))
+    answer = full.ask(Query("IMAGE", include=("all",)))
     objects = list(zip(answer.rows, answer.extra, strict=True))
     return lambda uid, matches: {row[uid] for row, attributes in objects if holds(matches, attributes)}
 
@@ -127,7 +122,7 @@ def naive(full: Catalogue) -> Callable[[str, Sequence[Match]], set[str]]:
 def test_the_index_and_headers_match_alike(
     full: Catalogue, naive: Callable[..., set[str]], matches: list[Match]
 ) -> None:
-    found = {row["SOPInstanceUID"] for row in find(full, Query("IMAGE", tuple(matches))).rows}
+    found = {row["SOPInstanceUID"] for row in full.ask(Query("IMAGE", tuple(matches))).rows}
     assert found == naive("SOPInstanceUID", matches)
 
 
@@ -145,7 +140,7 @@ def test_an_entity_matches_if_one_of_its_instances_does(
     others: list[Match],
 ) -> None:
     matches = (*indexed, *others)
-    found = [row[UNIQUE[level]] for row in find(full, Query(level, matches)).rows]
+    found = [row[UNIQUE[level]] for row in full.ask(Query(level, matches)).rows]
     if level != "PATIENT":  # the two stores' patients of one ID are two patients
         assert len(found) == len(set(found))
     assert set(found) == naive(UNIQUE[level], matches)
@@ -158,7 +153,7 @@ def test_conditions_within_a_sequence_are_met_by_one_item(full: Catalogue) -> No
             asked(path + "ScheduledProcedureStepID", step),
             asked(path + "RequestedProcedureID", procedure),
         )
-        return len(find(full, Query("STUDY", both)).rows)
+        return len(full.ask(Query("STUDY", both)).rows)
 
     assert studies("S3", "x") == 1
     assert studies("S3", "y") == 0
@@ -167,13 +162,13 @@ def test_conditions_within_a_sequence_are_met_by_one_item(full: Catalogue) -> No
 @pytest.mark.parametrize("level", ["STUDY", "SERIES", "IMAGE"])
 def test_pages_of_what_headers_know_join_to_the_whole(full: Catalogue, level: Level) -> None:
     matches = (asked("KVP", "120"), asked("OperatorsName", "Li*"))
-    whole = find(full, Query(level, matches))
+    whole = full.ask(Query(level, matches))
     assert whole.rows
     assert not whole.more
     joined: list[dict[str, str]] = []
     more = True
     while more:
-        page = find(full, Query(level, matches, limit=2, offset=len(joined)))
+        page = full.ask(Query(level, matches, limit=2, offset=len(joined)))
         joined, more = joined + page.rows, page.more
     assert joined == whole.rows
 
@@ -181,20 +176,20 @@ def test_pages_of_what_headers_know_join_to_the_whole(full: Catalogue, level: Le
 def test_a_scope_hides_the_headers_of_other_stores(full: Catalogue) -> None:
     query = Query("STUDY", (asked("OtherPatientNames", "Alias*"),), include=("OtherPatientNames",))
     only = Scope(stores=frozenset({2}))
-    answer = find(full, query, only)
+    answer = full.ask(query, only)
     assert {row["StudyInstanceUID"] for row in answer.rows} == {"1.2.0", "1.2.2", "1.2.4"}
     assert all("00101001" in extra for extra in answer.extra)
     one = Scope(series=frozenset({"1.2.5.0"}))
-    assert [row["StudyInstanceUID"] for row in find(full, query, one).rows] == ["1.2.5"]
+    assert [row["StudyInstanceUID"] for row in full.ask(query, one).rows] == ["1.2.5"]
 
 
 def test_when_time_runs_out_this_is_said(full: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     query = Query("STUDY", (asked("OtherPatientNames", "Alias*"),))
-    assert find(full, query).whole
+    assert full.ask(query).whole
     monkeypatch.setattr(kept, "SECONDS", -1.0)
-    late = find(full, query)
+    late = full.ask(query)
     assert (late.rows, late.whole) == ([], False)
-    assert find(full, Query("STUDY")).whole  # the index needs no headers
+    assert full.ask(Query("STUDY")).whole  # the index needs no headers
 
 
 # What is answered besides
@@ -207,7 +202,7 @@ def test_attributes_that_were_asked_for_come_from_a_header(full: Catalogue) -> N
         "00291010",
         "PatientComments",
     )
-    answer = find(full, Query("SERIES", series="1.2.2.1", include=include))
+    answer = full.ask(Query("SERIES", series="1.2.2.1", include=include))
     (extra,) = answer.extra
     assert extra == {  # there are no operators, and no comments
         "00400275": {
@@ -223,7 +218,7 @@ def test_attributes_that_were_asked_for_come_from_a_header(full: Catalogue) -> N
 
 def test_all_are_those_of_the_level_and_above_without_bulk_data(full: Catalogue) -> None:
     def extra(level: Level) -> dict[str, Any]:
-        return find(full, Query(level, study="1.2.1", include=("all",), limit=1)).extra[0]
+        return full.ask(Query(level, study="1.2.1", include=("all",), limit=1)).extra[0]
 
     assert "00101001" in extra("STUDY")
     assert "00081070" not in extra("STUDY")
@@ -231,7 +226,7 @@ def test_all_are_those_of_the_level_and_above_without_bulk_data(full: Catalogue)
     assert "00181150" not in extra("SERIES")
     assert {"00101001", "00400275", "00181150", "00291010", "00280010"} <= extra("IMAGE").keys()
     assert "7FE00010" not in extra("IMAGE")
-    assert find(full, Query("STUDY", study="1.2.1", include=("StudyDate", "Modality"))).extra == ()
+    assert full.ask(Query("STUDY", study="1.2.1", include=("StudyDate", "Modality"))).extra == ()
 
 
 def test_the_guide_names_the_index_as_it_is() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydicom import Dataset
 
-from kahu.catalog import arrive, gallery, index, schema, search
+from kahu.catalog import arrive, conflicts, fetch, gallery, index, schema, search
 from kahu.catalog.gallery import SeriesSummary
 from kahu.catalog.index import Counts
 from kahu.catalog.places import Places
@@ -46,6 +46,20 @@ class Catalogue:
         conditions = tuple(Match((keyword,), "exact", (value,)) for keyword, value in matches.items())
         with self.database.read() as db:
             return search.find(db, Query(level, conditions, text=text), scope).rows
+
+    def ask(self, query: Query, scope: Scope = ALL) -> search.Answer:
+        with self.database.read() as db:
+            return search.find(db, query, scope)
+
+    def stored(self, series_uid: str) -> bytes:
+        """The file of the one instance of a series."""
+        with self.database.read() as db:
+            (located,) = fetch.instances(db, ALL, series=series_uid)
+        return b"".join(fetch.stream(self.places, located))
+
+    def kept_aside(self) -> list[conflicts.KeptAside]:
+        with self.database.read() as db:
+            return conflicts.all_of(db)
 
     def numbers(self, scope: Scope = ALL) -> tuple[int, int, int]:
         """How many studies, series and instances there are."""
