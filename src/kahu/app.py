@@ -1,12 +1,9 @@
 """Kahu put together: the one place that knows every room and chooses its parts."""
 
-import logging
-import logging.handlers
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import entry_points
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from kahu.dimse.tls import client_context
 from kahu.dimse.transfers import Transfers
 from kahu.executors import Executor
 from kahu.home import HomeLock
+from kahu.logs import write_logs
 from kahu.runs.case import CaseHandler
 from kahu.runs.runs import Runs
 from kahu.server.api import work
@@ -149,38 +147,3 @@ def choose_executor(settings: Settings) -> Executor:
     (found,) = entry_points(group="kahu.executors", name="process")
     executor: Executor = found.load()(settings.jobs, settings.environments)
     return executor
-
-
-_LOOK = 1000
-"""records after which a log's size is looked at: each look costs as much as writing one"""
-
-
-class _LogFile(logging.handlers.RotatingFileHandler):
-    """A log that is left out, and not cried over on the terminal, while its disk is full."""
-
-    def __init__(self, path: Path, size: int, backups: int) -> None:
-        super().__init__(path, maxBytes=size, backupCount=backups, delay=True)
-        self._records = count()
-
-    def shouldRollover(self, record: logging.LogRecord) -> bool:
-        return next(self._records) % _LOOK == 0 and bool(super().shouldRollover(record))
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        pass
-
-
-def write_logs(settings: Settings) -> None:
-    """Logs go to a file in the home that is kept small; they name no patients and no tokens."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(settings.home / "kahu.log", size=10 << 20, backups=3)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    for name, level in (("kahu", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        for old in list(logger.handlers):
-            logger.removeHandler(old)
-            old.close()
-        logger.addHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = False
-    # Libraries speak of what they read, which is of patients, and of what others send: to nobody.
-    logging.getLogger().addHandler(logging.NullHandler())

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from kahu.app import write_logs
+from kahu.logs import write_logs
 from kahu.settings import Settings
 
 
