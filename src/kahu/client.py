@@ -219,7 +219,9 @@ class Client:
         uids = [series] if isinstance(series, str) else list(series)
         return Transfer(self, self.request("POST", "/api/sends", {"peer": peer, "series": uids})["id"])
 
-    def retrieve(self, peer: str, studies: str | Sequence[str], series: str | Sequence[str] = ()) -> "Transfer":
+    def retrieve(
+        self, peer: str, studies: str | Sequence[str], series: str | Sequence[str] = ()
+    ) -> "Transfer":
         """Begins to retrieve studies from a peer, by Study Instance UID; or only these series of one study."""
         body = {
             "peer": peer,
