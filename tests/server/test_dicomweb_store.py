@@ -151,6 +151,22 @@ def test_the_same_object_twice_is_one_object(archive: Any) -> None:
     assert len(client.get("/dicomweb/instances").json()) == 1
 
 
+def test_the_same_object_written_anew_is_the_same(archive: Any) -> None:
+    """As DCMTK does when it sends: sequences with a length that had none, no blanks at the end."""
+    ds = samples.instance(description="HEAD    ")
+    ds.RequestAttributesSequence = [Dataset()]
+    ds.RequestAttributesSequence[0].ScheduledProcedureStepID = "S-1"
+    first = samples.encode(ds)
+    ds.SeriesDescription = "HEAD"
+    ds["RequestAttributesSequence"].is_undefined_length = True
+    anew = samples.encode(ds)
+    client = archive.client()
+    for data in (first, anew):
+        assert client.post("/dicomweb/studies", content=data, headers=DICOM).status_code == 200
+    assert given_back(archive, ds) == first != anew
+    assert len(list((archive.home / "store").rglob("*.dcm"))) == 1
+
+
 def test_another_object_of_the_same_uid_is_refused_and_the_first_stays(archive: Any) -> None:
     ds, other = samples.instance(), samples.instance(description="Other")
     other.SeriesInstanceUID, other.SOPInstanceUID = ds.SeriesInstanceUID, ds.SOPInstanceUID

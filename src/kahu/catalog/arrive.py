@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, cast
 
 import sqlalchemy as sa
 
-from kahu.catalog.delivered import deliver, is_held
+from kahu.catalog.delivered import deliver, holder, is_held
 from kahu.catalog.judge import Judged, View, judge, look, newcomers, still_true
 from kahu.catalog.known import Kept
 from kahu.catalog.parents import studies_of
@@ -23,7 +24,8 @@ from kahu.catalog.schema import instance_key, locations
 from kahu.catalog.spooling import Spooling
 from kahu.db import Database
 from kahu.dicom.header import Header
-from kahu.errors import FAULT, BytesMissing, Conflict, KahuError, OtherStudy, StorageFull
+from kahu.dicom.same import says_the_same
+from kahu.errors import FAULT, BytesChanged, BytesMissing, Conflict, KahuError, OtherStudy, StorageFull
 from kahu.stores import Found, OwnedStore
 
 log = logging.getLogger("kahu.catalog")
@@ -183,7 +185,24 @@ class _Batch:
 
     def _judge(self, found: Found, view: View) -> Judged:
         digest = self._arrivals[found.entry.key].digest
-        return judge(self._database, self._places, self._place.id, found, digest, view)
+        judged = judge(self._database, self._places, self._place.id, found, digest, view)
+        if judged.judgement == "differs" and self._is_held_otherwise_written(judged):
+            return replace(judged, judgement="same")
+        return judged
+
+    def _is_held_otherwise_written(self, judged: Judged) -> bool:
+        """Whether Kahu's own store has what says the same in other bytes. They stay; those that have come are not
+        kept, since locations of one instance in one transfer syntax must have the same bytes at the same places."""
+        held = holder(self._place, judged)
+        if held is None:
+            return False
+        store, here = self._places.store(self._place.id), judged.found.entry
+        try:
+            return says_the_same(
+                partial(store.read, held.entry), held.entry.size, partial(store.read, here), here.size
+            )
+        except (BytesChanged, BytesMissing):
+            return False
 
     def _write(self, db: sa.Connection, judged: Sequence[Judged]) -> None:
         """Writes what was judged, as far as it is wanted."""

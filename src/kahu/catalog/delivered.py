@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kahu.catalog import changes
 from kahu.catalog.insert import insert_new
-from kahu.catalog.judge import Judged, judge, look, still_true
+from kahu.catalog.judge import At, Judged, judge, look, still_true
 from kahu.catalog.places import Place, Places
 from kahu.catalog.record import write
 from kahu.catalog.schema import pending, results
@@ -152,8 +152,12 @@ def discard(database: Database, places: Places, task: str, *, keep_attempt: int 
 
 
 def is_held(place: Place, judged: Judged) -> bool:
-    """Whether Kahu's own store has the same bytes. A copy of what is only borrowed is wanted: that may go."""
-    syntax = judged.found.header.transfer_syntax_uid
-    return judged.judgement == "same" and any(
-        (at.store, at.state, at.transfer_syntax) == (place.id, "ok", syntax) for at in judged.view.others
-    )
+    """Whether Kahu's own store has the same object. A copy of what is only borrowed is wanted: that may go."""
+    return judged.judgement == "same" and holder(place, judged) is not None
+
+
+def holder(place: Place, judged: Judged) -> At | None:
+    """Where Kahu's own store has the instance in the transfer syntax in which it has come."""
+    here = (place.id, "ok", judged.found.header.transfer_syntax_uid)
+    others = judged.view.others
+    return next((at for at in others if (at.store, at.state, at.transfer_syntax) == here), None)

@@ -15,6 +15,7 @@
 `levels`        whose attribute one is that is not of the index (PS3.3 C.7.1 to C.7.5)
 `multipart`     multipart/related, written and read as a stream (PS3.18 §8.6)
 `functional`    attributes of one frame, in functional groups or at the top (PS3.3 C.7.6.16)
+`same`          whether two files say the same of one object, however they are written
 `malformed`     what objects raise that do not hold what the standard says -> one error
 `syntaxes`      the table of transfer syntaxes: what can be read, and given (PS3.5 annex A)
 `frames`        which bytes are frame n; the way to arrays and uncompressed bytes
