@@ -1,6 +1,7 @@
 """One `Match` of a query -> one condition in SQL (PS3.4 C.2.2.2)."""
 
 import re
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,8 @@ from kahu.dicom.query import Match
 
 _NUMBERS = frozenset({"DS", "IS", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 _NUMBER = r"^ *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,2})? *$"
+
+_LONGEST = 40  # digits of a number that is written without exponent
 
 Condition = sa.ColumnElement[bool]
 
@@ -52,7 +55,8 @@ def _equal(keyword: str, text: sa.ColumnElement[str], values: tuple[str, ...]) -
         numbers = [columns.whole_number(value) for value in values]
         return columns.NUMBERS[keyword].in_([number for number in numbers if number is not None])
     if _several(keyword):
-        return sa.or_(*(_one_of_several_is_like(text, value, wild=False) for value in values))
+        spelled = _spelled if vr_of(keyword) in _NUMBERS else re.escape
+        return sa.or_(*(_one_of_several(text, spelled(value)) for value in values))
     equal = text.in_(values)
     if vr_of(keyword) in _NUMBERS:
         number = sa.case((text.regexp_match(_NUMBER), sa.cast(text, sa.Double)))
@@ -90,11 +94,31 @@ def _several(keyword: str) -> bool:
     return tag is not None and dictionary_VM(tag) != "1"
 
 
-def _one_of_several_is_like(text: sa.ColumnElement[str], value: str, wild: bool = True) -> Condition:
-    pattern = re.escape(value)
-    if wild:
-        pattern = pattern.replace(r"\*", r"[^\\]*").replace(r"\?", r"[^\\]")
+def _one_of_several_is_like(text: sa.ColumnElement[str], value: str) -> Condition:
+    return _one_of_several(text, re.escape(value).replace(r"\*", r"[^\\]*").replace(r"\?", r"[^\\]"))
+
+
+def _one_of_several(text: sa.ColumnElement[str], pattern: str) -> Condition:
     return text.regexp_match(rf"(^|\\){pattern}(\\|$)")
+
+
+def _spelled(number: str) -> str:
+    """A pattern of all ways to write a number as DS or IS: 40, +40.0, 4e1 (PS3.5 §6.2)."""
+    value = Decimal(number)
+    if not value:
+        return r" *[+-]?(0+(\.0*)?|\.0+)([Ee][+-]?[0-9]+)? *"
+    _, digits, _ = value.normalize().as_tuple()
+    whole, _, fraction = f"{abs(value):f}".partition(".")
+    fraction = fraction.rstrip("0")
+    plain = whole.lstrip("0") + (rf"\.{fraction}0*" if fraction else r"(\.0*)?")
+    first, *more = map(str, digits)
+    power = value.adjusted()
+    scientific = first + (rf"\.{''.join(more)}0*" if more else r"(\.0*)?")
+    exponent = rf"[Ee]{'-' if power < 0 else '[+]?'}0*{abs(power)}"
+    ways = [scientific + exponent]
+    if abs(power) < _LONGEST:
+        ways.append(rf"{plain}([Ee][+-]?0+)?")
+    return rf" *{'-' if value < 0 else '[+]?'}0*({'|'.join(ways)}) *"
 
 
 # DICOM's patterns are those of GLOB in SQLite, but for the bracket; in PostgreSQL, LIKE minds case as we need it.
