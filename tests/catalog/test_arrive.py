@@ -10,8 +10,7 @@ import pytest
 from pydicom import Dataset
 from sqlalchemy import event
 
-from kahu.catalog import arrive, conflicts, fetch
-from kahu.catalog.scope import ALL
+from kahu.catalog import arrive
 from kahu.errors import BrokenDicom, Conflict, NotDicom
 from kahu.testing import samples
 from kahu.testing.catalogue import Catalogue, open_catalogue
@@ -23,18 +22,6 @@ def ct(number: int = 1, series: str = SERIES, **options: object) -> Dataset:
     return samples.instance(number=number, rows=16, columns=16, series_uid=series, **options)  # type: ignore[arg-type]
 
 
-def stored(catalogue: Catalogue, series: str = SERIES) -> bytes:
-    """The bytes of the one instance of a series."""
-    with catalogue.database.read() as db:
-        (located,) = fetch.instances(db, ALL, series=series)
-    return b"".join(fetch.stream(catalogue.places, located))
-
-
-def kept_aside(catalogue: Catalogue) -> list[conflicts.KeptAside]:
-    with catalogue.database.read() as db:
-        return conflicts.all_of(db)
-
-
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.80"])
 def test_what_arrives_is_kept_byte_for_byte(catalogue: Catalogue, syntax: str) -> None:
     data = samples.encode(ct(transfer_syntax=syntax))
@@ -42,7 +29,7 @@ def test_what_arrives_is_kept_byte_for_byte(catalogue: Catalogue, syntax: str) -
     received = arrive.receive(catalogue.database, catalogue.places, pieces, door="stow")
     assert received.series_instance_uid == SERIES
     assert not received.duplicate
-    assert stored(catalogue) == data
+    assert catalogue.stored(SERIES) == data
     assert catalogue.summary(SERIES).stores == ("Kahu",)
 
 
@@ -78,8 +65,8 @@ def test_a_different_object_under_the_same_uid_is_refused_and_kept_aside(catalog
         with pytest.raises(Conflict) as refused:
             catalogue.receive(other)
         assert refused.value.hint
-    assert stored(catalogue) == first
-    (aside,) = kept_aside(catalogue)
+    assert catalogue.stored(SERIES) == first
+    (aside,) = catalogue.kept_aside()
     assert (aside.uid, aside.door) == (ct().SOPInstanceUID, "stow")
     assert len(catalogue.kept()) == 2
     assert catalogue.numbers() == (1, 1, 1)
@@ -92,7 +79,7 @@ def test_what_is_only_borrowed_is_kept_when_it_is_sent(catalogue: Catalogue, ima
     assert catalogue.receive(path.read_bytes()).duplicate
     assert catalogue.numbers() == (1, 1, 1)
     catalogue.places.remove(store)
-    assert stored(catalogue) == path.read_bytes()
+    assert catalogue.stored(SERIES) == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +122,7 @@ def test_killed_while_receiving_the_object_is_whole_or_absent(tmp_path: Path) ->
         assert len(catalogue.kept()) == present
         outcomes.add((present, killed))
         assert catalogue.receive(data).duplicate == present
-        assert stored(catalogue) == data
+        assert catalogue.stored(SERIES) == data
         catalogue.database.close()
         point += 1
     assert {(False, True), (True, False)} <= outcomes
