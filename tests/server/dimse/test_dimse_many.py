@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from kahu.dimse.command import C_ECHO
 from kahu.dimse.contexts import VERIFICATION
 from kahu.errors import AssociationLost, AssociationRefused
 from kahu.server.dimse import listener
+from kahu.server.dimse.listener import Listener
 from kahu.testing import samples
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -127,3 +128,29 @@ def test_it_ends_in_time_and_tells_everybody(tmp_path: Path, open_door: Any) -> 
             idle.receive(5)
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", port), 5)
+
+
+def test_it_ends_whenever_somebody_connects(door: Door) -> None:
+    for _ in range(100):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listener = Listener(door.kahu.services, listening)
+            listener.start()
+            with socket.create_connection(("127.0.0.1", listener.port)) as connected:
+                listener.close()
+                connected.settimeout(5)
+                with suppress(ConnectionResetError):
+                    while connected.recv(1024):  # TimeoutError: somebody is left waiting
+                        pass
+
+
+def test_a_computer_without_threads_goes_on(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch, ExitStack() as stack:
+        patch.setattr(threading.Thread, "start", none_left)
+        connected = stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
+        connected.settimeout(5)
+        assert connected.recv(1) == b""
+    with door.request(ECHO) as ours:
+        echo(door, ours)

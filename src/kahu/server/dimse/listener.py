@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kahu.dimse import association
 from kahu.dimse.association import ARTIM
@@ -34,7 +34,7 @@ class _Connection:
 
     sock: socket.socket
     address: str
-    thread: threading.Thread | None = None
+    thread: threading.Thread = field(init=False)
     session: Session | None = None
     """once an association has been accepted"""
 
@@ -83,8 +83,7 @@ class Listener:
         for connection in filter(which, connections):
             connection.interrupt()
         for connection in connections:
-            if connection.thread:
-                connection.thread.join(max(until - time.monotonic(), 0))
+            connection.thread.join(max(until - time.monotonic(), 0))
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -96,17 +95,20 @@ class Listener:
                     time.sleep(0.1)
                 continue
             connection = _Connection(sock, _ip(address[0]))
-            with self._turn:
-                full = len(self._connections) >= MOST_CONNECTIONS
-                if not full:
-                    self._connections.add(connection)
-            if full:
-                sock.close()
-                continue
             connection.thread = threading.Thread(
                 target=self._serve, args=(connection,), name=f"dimse {connection.address}", daemon=True
             )
-            connection.thread.start()
+            with self._turn:  # whose thread has begun is among the connections: `close` ends all of them
+                if self._closing.is_set() or len(self._connections) >= MOST_CONNECTIONS:
+                    sock.close()
+                    continue
+                try:
+                    connection.thread.start()
+                except RuntimeError as error:  # no more threads on this computer
+                    log.warning("a connection could not be served: %s", error)
+                    sock.close()
+                    continue
+                self._connections.add(connection)
 
     def _serve(self, connection: _Connection) -> None:
         try:
